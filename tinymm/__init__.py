@@ -1,1 +1,14 @@
-"""tinymm."""
+"""tinymm: multimodal learning from the chain rule up, in NumPy and Numba.
+
+>>> import tinymm as mm
+>>> x = mm.Tensor([1.0, 2.0], requires_grad=True)
+>>> (x * x).sum().backward()
+>>> x.grad
+array([2., 4.])
+"""
+
+from tinymm import autograd, kernels
+from tinymm.autograd import *  # noqa: F403
+
+__version__ = "0.1.0"
+__all__ = [*autograd.__all__, "kernels"]

@@ -1,0 +1,288 @@
+"""`backward`: the chain rule, walked from the last node to the first.
+
+Every node got a number when it was made, and its inputs were made before it. So the order is known without a search:
+collect what can be reached, then take the nodes by falling number. When a node's turn comes, everything that uses its
+output has had its turn, and its gradient is complete. No recursion, each node once, however the paths branch and join.
+"""
+
+import contextlib
+import sys
+
+import numpy as np
+
+from tinymm.autograd.op import _SERIAL, Node, Sample, _bad, _new_node, op
+from tinymm.autograd.tensor import MODE, Tensor, _wrap, enable_grad, no_grad
+
+
+def _count_alone():
+    array = np.empty(0)
+    return sys.getrefcount(array)
+
+
+_ALONE = _count_alone()  # what sys.getrefcount says of an array that only one local variable holds
+
+
+def backward(tensor, gradient=None, retain_graph=False):
+    """Add d tensor / d leaf, times `gradient`, to ``leaf.grad`` of every leaf that requires a gradient.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        What is differentiated; usually a loss of one element.
+    gradient : array_like, optional
+        dL/d tensor, of the tensor's shape. May be left out only for a tensor of one element: then it is 1.
+    retain_graph : bool
+        Keep the graph, for another backward through it. Otherwise it is freed as the walk passes.
+
+    Raises
+    ------
+    RuntimeError
+        If the tensor does not require a gradient, if the graph was freed by an earlier backward, or if an array that
+        a gradient needs was written to in the meantime.
+    ValueError
+        If `gradient` is missing or has another shape.
+    """
+    if not tensor.requires_grad:
+        raise RuntimeError("backward: this tensor does not require a gradient; nothing that it was computed from does")
+    if gradient is None:
+        if tensor._array.size != 1:
+            raise ValueError(
+                f"backward: a tensor of shape {tensor.shape} needs a gradient of that shape; "
+                "try t.sum().backward(), or t.backward(gradient)"
+            )
+        gradient = np.ones_like(tensor._array)
+    else:
+        gradient = np.array(gradient._array if type(gradient) is Tensor else gradient, dtype=tensor.dtype)
+        if gradient.shape != tensor.shape:
+            raise ValueError(f"backward: gradient has shape {gradient.shape}; expected {tensor.shape}")
+    root = tensor.node
+    if root is None:
+        _leave(tensor, gradient)
+        return
+
+    nodes = _collect(root)
+    gradients = {root: gradient}
+    owned = set()  # nodes whose gradient is a sum made here: it may be added to in place
+    for serial in sorted(nodes, reverse=True):
+        node = nodes.pop(serial)
+        g = gradients.pop(node, None)
+        owned.discard(node)
+        if g is None:
+            continue
+        if node.hooks is not None:
+            for hook in tuple(node.hooks):
+                changed = hook(g)
+                if changed is not None:
+                    g = np.asarray(changed, dtype=node.dtype).reshape(node.shape)
+        parent = node.parent
+        if parent is not None:  # one output of several: hand the gradient to the op
+            gradients.setdefault(parent, [None] * parent.place)[node.place] = g
+            if not retain_graph:
+                node.parent = None
+                node.vjps = None
+            continue
+        for version, value in node.versions:
+            if version[0] != value:
+                raise RuntimeError(
+                    f"backward: an array that the gradient of {node.name} needs was written to after it was used. "
+                    "Write into a copy, or call backward before the write"
+                )
+        _send(node, g, gradients, owned)
+        if not retain_graph:
+            node.edges = node.versions = ()
+            node.vjps = None
+
+
+def _collect(root):
+    """All nodes that can be reached, by number."""
+    nodes, stack = {}, [root]
+    while stack:
+        node = stack.pop()
+        if node.serial in nodes:
+            continue
+        if node.vjps is None:
+            raise RuntimeError(
+                f"backward: the graph behind {node.name} was freed by an earlier backward. "
+                "Compute the result again, or call the first backward with retain_graph=True"
+            )
+        nodes[node.serial] = node
+        if node.parent is not None:
+            stack.append(node.parent)
+        for edge in node.edges:
+            if edge is not None and type(edge) is not Tensor:
+                stack.append(edge)
+    return nodes
+
+
+def _send(node, g, gradients, owned):
+    """Run a node's VJPs and add what they return to the gradients of its inputs."""
+    vjps, edges = node.vjps, node.edges
+    if type(vjps) is not tuple:
+        results = list(vjps(g, tuple([edge is not None for edge in edges])))
+    else:
+        results = None
+    several = node.shape is None
+    for i, edge in enumerate(edges):
+        if edge is None:
+            continue
+        if results is not None:
+            d, results[i] = results[i], None
+        else:
+            vjp = vjps[i]
+            if vjp is None:
+                raise RuntimeError(f"{node.name} has no gradient for its argument {i + 1}; detach it: x.detach()")
+            d = vjp(*g) if several else vjp(g)
+        if type(edge) is Tensor:
+            shape, dtype = edge._array.shape, edge._array.dtype
+        else:
+            shape, dtype = edge.shape, edge.dtype
+        if type(d) is not np.ndarray:
+            if d is None:
+                raise TypeError(f"the gradient of {node.name} for its argument {i + 1} is None; expected an array")
+            d = np.asarray(d)
+        if d.shape != shape:
+            d = unbroadcast(d, shape, node.name)
+        if d.dtype is not dtype and d.dtype != dtype:
+            if not several and node.dtype == dtype:
+                raise TypeError(f"the gradient of {node.name} for its argument {i + 1} is {d.dtype}; expected {dtype}")
+            d = d.astype(dtype)  # the op itself changed the type: float32 and float64 met in it
+        if MODE.anomaly:
+            _check_backward(node, i, g, d)
+
+        if type(edge) is Tensor:
+            if edge.grad is None and edge._hooks is None and sys.getrefcount(d) == _ALONE and d.base is None \
+                    and d.flags.c_contiguous:
+                edge.grad = d  # nobody else holds it: the leaf may keep it without a copy
+            else:
+                _leave(edge, d)
+        else:
+            old = gradients.get(edge)
+            if old is None:
+                gradients[edge] = d
+            elif edge in owned:
+                old += d
+            else:
+                gradients[edge] = old + d
+                if old.ndim:
+                    owned.add(edge)
+
+
+def _leave(leaf, gradient):
+    """Add a gradient to a leaf's own."""
+    if leaf._hooks is not None:
+        for hook in tuple(leaf._hooks):
+            changed = hook(gradient)
+            if changed is not None:
+                gradient = np.asarray(changed, dtype=leaf.dtype).reshape(leaf.shape)
+    if leaf.grad is None:
+        leaf.grad = np.array(gradient, order="C")
+    else:
+        leaf.grad = leaf.grad + gradient if leaf.grad.ndim == 0 else np.add(leaf.grad, gradient, out=leaf.grad)
+
+
+def unbroadcast(gradient, shape, name="unbroadcast"):
+    """Undo broadcasting: sum `gradient` over the axes along which an array of `shape` was repeated.
+
+    >>> unbroadcast(np.ones((2, 3, 4)), (3, 1)).tolist()
+    [[8.0], [8.0], [8.0]]
+
+    Raises
+    ------
+    ValueError
+        If an array of `shape` cannot be broadcast to the gradient's shape.
+    """
+    extra = gradient.ndim - len(shape)
+    kept = gradient.shape[extra:]
+    if extra < 0 or any(s != k and s != 1 for s, k in zip(shape, kept)):
+        raise ValueError(f"the gradient of {name} has shape {gradient.shape}; expected {shape}, or one broadcast from it")
+    axes = tuple(range(extra)) + tuple(extra + i for i, (s, k) in enumerate(zip(shape, kept)) if s == 1 and k != 1)
+    return gradient.sum(axis=axes, keepdims=True).reshape(shape)
+
+
+# ---- NaN hunting ------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def detect_anomaly():
+    """Inside ``with detect_anomaly():`` the op that first makes NaN, forward or backward, raises and is named. Slow.
+
+    Raises
+    ------
+    FloatingPointError
+        Naming the op; for a backward one, with the lines that called it forward.
+    """
+    before = MODE.anomaly
+    MODE.anomaly = True
+    try:
+        yield
+    finally:
+        MODE.anomaly = before
+
+
+def _check_backward(node, i, g, d):
+    if _bad(d) and not any(_bad(c) for c in (g if type(g) is list else [g])):
+        trace = getattr(node, "trace", "")
+        where = f"; it was called here:\n{trace}" if trace else ""
+        raise FloatingPointError(f"the gradient of {node.name} for its argument {i + 1} is NaN{where}")
+
+
+# ---- recompute instead of remember --------------------------------------------------------------------------------------
+
+
+def checkpoint(function, *inputs):
+    """``function(*inputs)``, whose inner results are not kept but computed again in `backward`: memory for time.
+
+    Parameters
+    ----------
+    function : callable
+        Of Tensors, returning one Tensor. It is called twice; random draws (dropout) are the same both times.
+    *inputs : Tensor
+        Parameters that `function` reads by itself get their gradients too.
+
+    Source: Chen et al. 2016, "Training deep nets with sublinear memory cost".
+    """
+    from tinymm.autograd import random
+
+    if not MODE.recording:
+        return function(*inputs)
+    state = random.get_state()
+    with no_grad():
+        value = function(*inputs)
+    if type(value) is not Tensor:
+        raise TypeError(f"checkpoint: the function returned {type(value).__name__}; expected one Tensor")
+    arrays = [x._array if type(x) is Tensor else x for x in inputs]
+    wanted = [type(x) is Tensor and x.requires_grad for x in inputs]
+
+    def vjps(g, needs):
+        again = [_wrap(a) if type(x) is Tensor else x for a, x in zip(arrays, inputs_kinds)]
+        for x, want in zip(again, wanted):
+            if want:
+                x.requires_grad = True
+        now = random.get_state()
+        random.set_state(state)
+        try:
+            with enable_grad():
+                result = function(*again)
+            if result.requires_grad:
+                backward(result, g)
+        finally:
+            random.set_state(now)
+        return tuple((x.grad if x.grad is not None else np.zeros_like(x._array)) if want else None
+                     for x, want in zip(again, wanted))
+
+    inputs_kinds = [x if type(x) is not Tensor else _PLACE for x in inputs]
+    node = _new_node(Node)
+    # one edge more, to a leaf that requires a gradient, so that parameters inside are reached even if no input is
+    node.edges = [None if not want else (x if x.node is None else x.node) for x, want in zip(inputs, wanted)]
+    node.vjps, node.name, node.hooks, node.parent = vjps, "checkpoint", None, None
+    node.shape, node.dtype = value.shape, value.dtype
+    node.versions = [(x._version, x._version[0]) for x in inputs if type(x) is Tensor]
+    _SERIAL[0] = node.serial = _SERIAL[0] + 1
+    out = _wrap(value._array)
+    out.node, out.requires_grad = node, True
+    return out
+
+
+_PLACE = _wrap(np.empty(0))
+
+__all__ = ["Node", "Sample", "backward", "checkpoint", "detect_anomaly", "op", "unbroadcast"]
