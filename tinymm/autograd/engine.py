@@ -10,8 +10,8 @@ import sys
 
 import numpy as np
 
-from tinymm.autograd.op import _SERIAL, Node, Sample, _bad, _new_node, op
-from tinymm.autograd.tensor import MODE, Tensor, _wrap, enable_grad, no_grad
+from tinymm.autograd.op import Node, Sample, _bad, op
+from tinymm.autograd.tensor import CLOCK, MODE, Tensor, _wrap, enable_grad, no_grad
 
 
 def _count_alone():
@@ -81,8 +81,8 @@ def backward(tensor, gradient=None, retain_graph=False):
                 node.parent = None
                 node.vjps = None
             continue
-        for version, value in node.versions:
-            if version[0] != value:
+        for i in node.captured:
+            if node.versions[i] is not None and node.versions[i][0] > node.serial:
                 raise RuntimeError(
                     f"backward: an array that the gradient of {node.name} needs was written to after it was used. "
                     "Write into a copy, or call backward before the write"
@@ -194,12 +194,12 @@ def unbroadcast(gradient, shape, name="unbroadcast"):
     extra = gradient.ndim - len(shape)
     kept = gradient.shape[extra:]
     if extra < 0 or any(s != k and s != 1 for s, k in zip(shape, kept)):
-        raise ValueError(f"the gradient of {name} has shape {gradient.shape}; expected {shape}, or one broadcast from it")
+        raise ValueError(f"the gradient of {name} has shape {gradient.shape}; expected {shape}, or one broadcast to it")
     axes = tuple(range(extra)) + tuple(extra + i for i, (s, k) in enumerate(zip(shape, kept)) if s == 1 and k != 1)
     return gradient.sum(axis=axes, keepdims=True).reshape(shape)
 
 
-# ---- NaN hunting ------------------------------------------------------------------------------------------------------
+# ---- NaN hunting -----------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -226,7 +226,7 @@ def _check_backward(node, i, g, d):
         raise FloatingPointError(f"the gradient of {node.name} for its argument {i + 1} is NaN{where}")
 
 
-# ---- recompute instead of remember --------------------------------------------------------------------------------------
+# ---- recompute instead of remember -----------------------------------------------------------------------------------
 
 
 def checkpoint(function, *inputs):
@@ -271,13 +271,14 @@ def checkpoint(function, *inputs):
                      for x, want in zip(again, wanted))
 
     inputs_kinds = [x if type(x) is not Tensor else _PLACE for x in inputs]
-    node = _new_node(Node)
+    node = Node()
     # one edge more, to a leaf that requires a gradient, so that parameters inside are reached even if no input is
     node.edges = [None if not want else (x if x.node is None else x.node) for x, want in zip(inputs, wanted)]
     node.vjps, node.name, node.hooks, node.parent = vjps, "checkpoint", None, None
     node.shape, node.dtype = value.shape, value.dtype
-    node.versions = [(x._version, x._version[0]) for x in inputs if type(x) is Tensor]
-    _SERIAL[0] = node.serial = _SERIAL[0] + 1
+    node.versions = [x._version for x in inputs if type(x) is Tensor]
+    node.captured = range(len(node.versions))
+    node.serial = next(CLOCK)
     out = _wrap(value._array)
     out.node, out.requires_grad = node, True
     return out

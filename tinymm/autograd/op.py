@@ -13,7 +13,7 @@ An op is written once, forward and gradient side by side::
 * Positional arguments are tensors (the function sees their arrays), keyword-only arguments are static.
 * One VJP for each positional argument, None where there is none. Given dL/dy it returns dL/dx. Where x was broadcast
   it may return the larger shape: the engine sums, once, for all ops.
-* An op of several outputs returns a tuple of arrays; its VJPs then take one cotangent an output, None for an unused one.
+* An op of several outputs returns a tuple of arrays; its VJPs take one cotangent an output, None for an unused one.
 * A fused op may return one callable in place of the tuple: given g and a tuple of booleans (which inputs need a
   gradient) it returns a tuple with one entry for each input.
 * What a VJP captures is what is kept in memory until `backward`. Never capture a Tensor.
@@ -25,10 +25,9 @@ import types
 
 import numpy as np
 
-from tinymm.autograd.tensor import MODE, OPS, Tensor, _new, _wrap
+from tinymm.autograd.tensor import CLOCK, MODE, OPS, Tensor, _new, _wrap
 
 _ndarray = np.ndarray
-_SERIAL = [0]  # the number of the node made last
 
 
 class Sample:
@@ -55,8 +54,8 @@ class Sample:
 class Node:
     """One recorded call of an op: where its inputs came from, and how to send a gradient back to them."""
 
-    __slots__ = ("edges", "vjps", "serial", "name", "versions", "shape", "dtype", "hooks", "parent", "place", "trace",
-                 "__weakref__")
+    __slots__ = ("edges", "vjps", "serial", "name", "versions", "captured", "shape", "dtype", "hooks", "parent",
+                 "place", "trace")
 
 
 class Spec:
@@ -122,55 +121,58 @@ def op(function=None, *, samples=None, torch=None, fuses=(), composition=None, n
 
 
 def _make_apply(spec):
-    captured_by = spec.captured
+    function, captured, name = spec.function, spec.captured, spec.name
 
     def apply(*xs, **static):
         if spec.override is not None:
             return spec.override(*xs, **static)
         if spec.variadic and len(xs) == 1 and type(xs[0]) in (list, tuple):
             xs = tuple(xs[0])
-        arrays = [x._array if type(x) is Tensor else _raw(x) for x in xs]
-        y, vjps = spec.function(*arrays, **static)
+        arrays, edges, versions, record = [], [], [], False
+        for x in xs:
+            if type(x) is Tensor:
+                arrays.append(x._array)
+                versions.append(x._version)
+                if x.requires_grad:
+                    edges.append(x.node or x)
+                    record = True
+                else:
+                    edges.append(None)
+            else:
+                arrays.append(_raw(x))
+                versions.append(None)
+                edges.append(None)
+        y, vjps = function(*arrays, **static)
 
         if type(y) is not _ndarray:
             if type(y) is tuple:
-                return _several(spec, xs, arrays, y, vjps)
+                return _several(spec, arrays, edges, versions, record, y, vjps)
             y = np.asarray(y)
         out = _new(Tensor)
         out._array = y
-        out.grad = out.node = out._hooks = None
-        out.requires_grad = False
-        out._version = [0] if y.base is None else _shared_version(xs, y)
+        out._version = version = [0] if y.base is None else _shared_version(arrays, versions, y)
+        out.grad = out._hooks = None
         if MODE.anomaly:
-            _check_forward(spec.name, arrays, (y,))
-        if not MODE.recording:
+            _check_forward(name, arrays, (y,))
+        if not record or not MODE.recording:
+            out.node = None
+            out.requires_grad = False
             return out
 
-        edges = [
-            None if type(x) is not Tensor or not x.requires_grad else x if x.node is None else x.node for x in xs
-        ]
-        for edge in edges:
-            if edge is not None:
-                break
-        else:
-            return out
         node = _new_node(Node)
         node.edges = edges
         node.vjps = vjps
-        node.name = spec.name
+        node.name = name
         node.shape = y.shape
         node.dtype = y.dtype
         node.hooks = node.parent = None
-        _SERIAL[0] = node.serial = _SERIAL[0] + 1
-        first = vjps if type(vjps) is not tuple else vjps[0] if vjps[0] is not None else vjps[-1]
+        node.serial = next(CLOCK)
         try:
-            inputs, output = captured_by[first.__code__]
-        except (KeyError, AttributeError):
-            inputs, output = _remember_captured(spec, first, vjps, arrays, y)
-        if output:
-            node.versions = [(out._version, 0)] if not inputs else _versions(xs, inputs) + [(out._version, out._version[0])]
-        else:
-            node.versions = _versions(xs, inputs) if inputs else ()
+            node.captured = captured[id(vjps[0].__code__)]
+        except (KeyError, TypeError, AttributeError):
+            node.captured = _find_captured(spec, vjps, arrays, y)
+        versions.append(version)
+        node.versions = versions
         if MODE.anomaly:
             node.trace = _stack()
         out.node = node
@@ -194,36 +196,36 @@ def _raw(x):
     return np.asarray(x)
 
 
-def _versions(xs, inputs):
-    return [(xs[i]._version, xs[i]._version[0]) for i in inputs if i < len(xs) and type(xs[i]) is Tensor]
-
-
-def _shared_version(xs, y):
-    """A view shares its version number with what it is a view of."""
-    for x in xs:
-        if type(x) is Tensor and (y is x._array or y.base is x._array or y.base is x._array.base):
-            return x._version
+def _shared_version(arrays, versions, y):
+    """A view shares its version with what it is a view of."""
+    for x, version in zip(arrays, versions):
+        if version is not None and (y is x or y.base is x or y.base is x.base):
+            return version
     return [0]
 
 
-def _remember_captured(spec, first, vjps, arrays, y):
-    """Which inputs, and whether the output, the VJPs have captured; found once for each piece of VJP code."""
-    if spec.variadic:
-        names = set()
-    else:
-        names = set(spec.names)
-    found, output = set(), False
+def _find_captured(spec, vjps, arrays, y):
+    """Which inputs the VJPs have captured, by position, and -1 for the output.
+
+    An input is captured if a closure holds it by its name, or holds an array that shares its memory. That depends on
+    the code alone, so it is found once for each piece of VJP code (but for a variadic op each time).
+    """
+    names = [] if spec.variadic else spec.names
+    found = set()
     for vjp in vjps if type(vjps) is tuple else (vjps,):
         for name, value in _cells(vjp):
             if name in names:
-                found.add(spec.names.index(name))
+                found.add(names.index(name))
             for array in value if type(value) in (tuple, list) else (value,):
                 if type(array) is _ndarray:
-                    output = output or np.may_share_memory(array, y)
-                    found.update(i for i, x in enumerate(arrays) if type(x) is _ndarray and np.may_share_memory(array, x))
-    result = (tuple(sorted(found)), output)
-    if not spec.variadic and hasattr(first, "__code__"):
-        spec.captured[first.__code__] = result
+                    if np.may_share_memory(array, y):
+                        found.add(-1)
+                    found.update(
+                        i for i, x in enumerate(arrays) if type(x) is _ndarray and np.may_share_memory(array, x)
+                    )
+    result = tuple(sorted(i for i in found if i < len(arrays)))
+    if not spec.variadic and type(vjps) is tuple and vjps[0] is not None:
+        spec.captured[id(vjps[0].__code__)] = result
     return result
 
 
@@ -240,20 +242,20 @@ def _cells(function):
             yield from _cells(value)
 
 
-def _several(spec, xs, arrays, ys, vjps):
+def _several(spec, arrays, edges, versions, record, ys, vjps):
     """An op of several outputs: one node for the op, and above it one for each float output."""
+    ys = [np.asarray(y) for y in ys]
     if MODE.anomaly:
         _check_forward(spec.name, arrays, ys)
-    outs = tuple(_wrap(np.asarray(y), _shared_version(xs, np.asarray(y))) for y in ys)
-    if not MODE.recording or not any(type(x) is Tensor and x.requires_grad for x in xs):
+    outs = tuple([_wrap(y, _shared_version(arrays, versions, y)) for y in ys])
+    if not record or not MODE.recording:
         return outs
     node = Node()
-    node.edges = [None if type(x) is not Tensor or not x.requires_grad else x.node or x for x in xs]
-    node.vjps, node.name, node.hooks, node.parent = vjps, spec.name, None, None
+    node.edges, node.vjps, node.name, node.hooks, node.parent = edges, vjps, spec.name, None, None
     node.shape = node.dtype = None
     node.place = len(outs)
-    _SERIAL[0] = node.serial = _SERIAL[0] + 1
-    node.versions = [(x._version, x._version[0]) for x in xs if type(x) is Tensor]
+    node.serial = next(CLOCK)
+    node.versions, node.captured = versions, range(len(versions))
     if MODE.anomaly:
         node.trace = _stack()
     for place, out in enumerate(outs):
@@ -261,14 +263,14 @@ def _several(spec, xs, arrays, ys, vjps):
             continue
         pick = Node()
         pick.edges, pick.vjps, pick.name, pick.hooks = (), (), spec.name, None
-        pick.shape, pick.dtype, pick.versions = out._array.shape, out._array.dtype, ()
+        pick.shape, pick.dtype, pick.versions, pick.captured = out._array.shape, out._array.dtype, (), ()
         pick.parent, pick.place = node, place
-        _SERIAL[0] = pick.serial = _SERIAL[0] + 1
+        pick.serial = next(CLOCK)
         out.node, out.requires_grad = pick, True
     return outs
 
 
-# ---- anomalies -----------------------------------------------------------------------------------------------------------
+# ---- anomalies -------------------------------------------------------------------------------------------------------
 
 
 def _bad(array):
@@ -278,7 +280,7 @@ def _bad(array):
 def _check_forward(name, arrays, ys):
     if any(_bad(np.asarray(y)) for y in ys) and not any(_bad(x) for x in arrays):
         shapes = ", ".join(str(getattr(x, "shape", x)) for x in arrays)
-        raise FloatingPointError(f"{name} made NaN of inputs that have none (shapes {shapes}); look at its inputs' range")
+        raise FloatingPointError(f"{name} made NaN of inputs that have none (shapes {shapes}); look at their range")
 
 
 def _stack():

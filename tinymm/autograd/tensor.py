@@ -1,18 +1,20 @@
 """`Tensor`: a NumPy array that remembers how it was computed.
 
 A tensor is a thin box around one array. What makes it more is `node`, the place in the graph where it was made
-(`engine.py` walks that graph), and a version number, which every write into the array raises, so that a gradient
-that still needs the old values can notice.
+(`engine.py` walks that graph), and a version: the time of the last write into the array, shared with its views, so
+that a gradient that still needs the old values can notice.
 
 The functions themselves live in `tinymm.ops`. The methods and operators here look them up in `OPS` when they are
 called, so that an op that is replaced (`tinymm.use`) is replaced everywhere.
 """
 
 import contextlib
+import itertools
 
 import numpy as np
 
 OPS = {}  # name -> op, filled by tinymm.autograd.op.op
+CLOCK = itertools.count(1)  # ticks with every recorded op and every write: tells what came first
 
 
 class _Mode:
@@ -84,7 +86,7 @@ class Tensor:
         try:
             array = np.array(data, dtype=dtype, order="C")
         except ValueError as error:
-            raise TypeError(f"Tensor: cannot make an array of this data ({error}); expected numbers of one shape") from None
+            raise TypeError(f"Tensor: no array can be made of this data ({error}); expected numbers") from None
         if array.dtype.kind not in "fiub":
             raise TypeError(f"Tensor: dtype {array.dtype} is not numeric; expected floats, integers or booleans")
         _need_floats(array, requires_grad)
@@ -95,7 +97,7 @@ class Tensor:
         self.node = None
         self._hooks = None
 
-    # ---- the array -------------------------------------------------------------------------------------------------
+    # ---- the array --------------------------------------------------------------------------------------------------
 
     @property
     def data(self):
@@ -172,7 +174,7 @@ class Tensor:
             return f"Tensor({body}{dtype}, op={self.node.name})"
         return f"Tensor({body}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
 
-    # ---- the graph -------------------------------------------------------------------------------------------------
+    # ---- the graph --------------------------------------------------------------------------------------------------
 
     def backward(self, gradient=None, retain_graph=False):
         """Add d self / d leaf to ``leaf.grad`` for every leaf below this tensor. See `tinymm.autograd.backward`."""
@@ -236,14 +238,14 @@ class Tensor:
             self.register_hook(keep)
         return self
 
-    # ---- writing ---------------------------------------------------------------------------------------------------
+    # ---- writing ----------------------------------------------------------------------------------------------------
 
     def __setitem__(self, index, value):
         self._check_writeable()
         if type(index) is Tensor:
             index = index._array
         self._array[index] = value._array if type(value) is Tensor else value
-        self._version[0] += 1
+        self.mark_written()
 
     def assign(self, values):
         """Overwrite all values in place (the shape must be the same), and return the tensor."""
@@ -252,8 +254,12 @@ class Tensor:
         if values.shape != self._array.shape:
             raise ValueError(f"assign: values have shape {values.shape}; expected {self._array.shape}")
         np.copyto(self._array, values, casting="same_kind")
-        self._version[0] += 1
+        self.mark_written()
         return self
+
+    def mark_written(self):
+        """Say that the array has been written to from outside, as optimizers do."""
+        self._version[0] = next(CLOCK)
 
     def _check_writeable(self):
         if MODE.recording and self.requires_grad:
@@ -263,7 +269,7 @@ class Tensor:
                 "Write under `with tinymm.no_grad():`, or compute a new tensor (tinymm.where, tinymm.concatenate)"
             )
 
-    # ---- NumPy's protocols: np.exp(t), np.concatenate([t, u]), array * t ----------------------------------------------
+    # ---- NumPy's protocols: np.exp(t), np.concatenate([t, u]), array * t --------------------------------------------
 
     def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
         if method == "__call__" and not kwargs.get("out"):
@@ -274,7 +280,8 @@ class Tensor:
                 return OPS[name](*inputs, **kwargs)
         if kwargs.get("out"):
             raise TypeError(f"np.{ufunc.__name__}(out=Tensor) would write into it unseen; use t.assign(...)")
-        raise TypeError(f"np.{ufunc.__name__} has no gradient here; use np.{ufunc.__name__}(t.data) for the values alone")
+        name = ufunc.__name__
+        raise TypeError(f"np.{name} has no gradient here; use np.{name}(t.data) for the values alone")
 
     def __array_function__(self, function, types, args, kwargs):
         name = function.__name__
@@ -318,7 +325,7 @@ def _wrap(array, version=None):
     return tensor
 
 
-# ---- operators and methods ---------------------------------------------------------------------------------------------
+# ---- operators and methods -----------------------------------------------------------------------------------------
 
 _UFUNC_NAMES = {"absolute": "abs", "true_divide": "divide"}
 _COMPARISONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "isnan", "isfinite", "isinf",
