@@ -10,8 +10,8 @@ import sys
 
 import numpy as np
 
-from tinymm.autograd.op import Node, Sample, _bad, op
-from tinymm.autograd.tensor import CLOCK, MODE, Tensor, _wrap, enable_grad, no_grad
+from tinymm.autograd.op import Node, Sample, _bad, _make_node, op
+from tinymm.autograd.tensor import MODE, Tensor, _wrap, enable_grad, no_grad
 
 
 def _count_alone():
@@ -69,27 +69,19 @@ def backward(tensor, gradient=None, retain_graph=False):
         owned.discard(node)
         if g is None:
             continue
-        if node.hooks is not None:
-            for hook in tuple(node.hooks):
-                changed = hook(g)
-                if changed is not None:
-                    g = np.asarray(changed, dtype=node.dtype).reshape(node.shape)
-        parent = node.parent
-        if parent is not None:  # one output of several: hand the gradient to the op
-            gradients.setdefault(parent, [None] * parent.place)[node.place] = g
-            if not retain_graph:
-                node.parent = None
-                node.vjps = None
-            continue
-        for i in node.captured:
-            if node.versions[i] is not None and node.versions[i][0] > node.serial:
-                raise RuntimeError(
-                    f"backward: an array that the gradient of {node.name} needs was written to after it was used. "
-                    "Write into a copy, or call backward before the write"
-                )
+        if node.rare is not None:
+            g = _run_hooks(node.rare.get("hooks", ()), g, node)
+            parent = node.rare.get("output of")
+            if parent is not None:  # one output of several: hand the gradient to the op
+                gradients.setdefault(parent, [None] * parent.rare["outputs"])[node.rare["place"]] = g
+                if not retain_graph:
+                    node.vjps = None
+                    del node.rare["output of"]
+                continue
+        _check_versions(node)
         _send(node, g, gradients, owned)
         if not retain_graph:
-            node.edges = node.versions = ()
+            node.edges = node.captured = ()
             node.vjps = None
 
 
@@ -106,25 +98,57 @@ def _collect(root):
                 "Compute the result again, or call the first backward with retain_graph=True"
             )
         nodes[node.serial] = node
-        if node.parent is not None:
-            stack.append(node.parent)
+        if node.rare is not None and "output of" in node.rare:
+            stack.append(node.rare["output of"])
         for edge in node.edges:
             if edge is not None and type(edge) is not Tensor:
                 stack.append(edge)
     return nodes
 
 
+def _check_versions(node):
+    """Raise if an array that the node's VJPs need has been written to since."""
+    for i in node.captured:
+        place = node if i < 0 else node.edges[i]
+        if place is not None:
+            if place.rare is not None:
+                place = place.rare.get("view of", place)
+            if place.written > node.serial:
+                raise RuntimeError(
+                    f"backward: an array that the gradient of {node.name} needs was written to after it was used. "
+                    "Write into a copy, or call backward before the write"
+                )
+
+
+def _run_hooks(hooks, gradient, owner):
+    for hook in tuple(hooks):
+        changed = hook(gradient)
+        if changed is not None:
+            gradient = np.asarray(changed, dtype=owner.dtype).reshape(owner.shape)
+    return gradient
+
+
+def _wants(edge):
+    return type(edge) is not Tensor or edge.requires_grad
+
+
 def _send(node, g, gradients, owned):
     """Run a node's VJPs and add what they return to the gradients of its inputs."""
     vjps, edges = node.vjps, node.edges
     if type(vjps) is not tuple:
-        results = list(vjps(g, tuple([edge is not None for edge in edges])))
+        results = list(vjps(g, tuple([edge is not None and _wants(edge) for edge in edges])))
     else:
         results = None
     several = node.shape is None
     for i, edge in enumerate(edges):
         if edge is None:
             continue
+        if type(edge) is Tensor:
+            if not edge.requires_grad:
+                continue
+            shape, dtype = edge._array.shape, edge._array.dtype
+        else:
+            shape, dtype = edge.shape, edge.dtype
         if results is not None:
             d, results[i] = results[i], None
         else:
@@ -132,10 +156,6 @@ def _send(node, g, gradients, owned):
             if vjp is None:
                 raise RuntimeError(f"{node.name} has no gradient for its argument {i + 1}; detach it: x.detach()")
             d = vjp(*g) if several else vjp(g)
-        if type(edge) is Tensor:
-            shape, dtype = edge._array.shape, edge._array.dtype
-        else:
-            shape, dtype = edge.shape, edge.dtype
         if type(d) is not np.ndarray:
             if d is None:
                 raise TypeError(f"the gradient of {node.name} for its argument {i + 1} is None; expected an array")
@@ -150,7 +170,7 @@ def _send(node, g, gradients, owned):
             _check_backward(node, i, g, d)
 
         if type(edge) is Tensor:
-            if edge.grad is None and edge._hooks is None and sys.getrefcount(d) == _ALONE and d.base is None \
+            if edge.grad is None and edge.rare is None and sys.getrefcount(d) == _ALONE and d.base is None \
                     and d.flags.c_contiguous:
                 edge.grad = d  # nobody else holds it: the leaf may keep it without a copy
             else:
@@ -169,11 +189,8 @@ def _send(node, g, gradients, owned):
 
 def _leave(leaf, gradient):
     """Add a gradient to a leaf's own."""
-    if leaf._hooks is not None:
-        for hook in tuple(leaf._hooks):
-            changed = hook(gradient)
-            if changed is not None:
-                gradient = np.asarray(changed, dtype=leaf.dtype).reshape(leaf.shape)
+    if leaf.rare is not None:
+        gradient = _run_hooks(leaf.rare.get("hooks", ()), gradient, leaf)
     if leaf.grad is None:
         leaf.grad = np.array(gradient, order="C")
     else:
@@ -221,7 +238,7 @@ def detect_anomaly():
 
 def _check_backward(node, i, g, d):
     if _bad(d) and not any(_bad(c) for c in (g if type(g) is list else [g])):
-        trace = getattr(node, "trace", "")
+        trace = (node.rare or {}).get("trace", "")
         where = f"; it was called here:\n{trace}" if trace else ""
         raise FloatingPointError(f"the gradient of {node.name} for its argument {i + 1} is NaN{where}")
 
@@ -250,11 +267,12 @@ def checkpoint(function, *inputs):
         value = function(*inputs)
     if type(value) is not Tensor:
         raise TypeError(f"checkpoint: the function returned {type(value).__name__}; expected one Tensor")
-    arrays = [x._array if type(x) is Tensor else x for x in inputs]
+    arrays = [x._array if type(x) is Tensor else None for x in inputs]  # captured: the arrays, not the tensors
+    others = [None if type(x) is Tensor else x for x in inputs]
     wanted = [type(x) is Tensor and x.requires_grad for x in inputs]
 
     def vjps(g, needs):
-        again = [_wrap(a) if type(x) is Tensor else x for a, x in zip(arrays, inputs_kinds)]
+        again = [x if a is None else _wrap(a) for a, x in zip(arrays, others)]
         for x, want in zip(again, wanted):
             if want:
                 x.requires_grad = True
@@ -270,20 +288,11 @@ def checkpoint(function, *inputs):
         return tuple((x.grad if x.grad is not None else np.zeros_like(x._array)) if want else None
                      for x, want in zip(again, wanted))
 
-    inputs_kinds = [x if type(x) is not Tensor else _PLACE for x in inputs]
-    node = Node()
-    # one edge more, to a leaf that requires a gradient, so that parameters inside are reached even if no input is
-    node.edges = [None if not want else (x if x.node is None else x.node) for x, want in zip(inputs, wanted)]
-    node.vjps, node.name, node.hooks, node.parent = vjps, "checkpoint", None, None
-    node.shape, node.dtype = value.shape, value.dtype
-    node.versions = [x._version for x in inputs if type(x) is Tensor]
-    node.captured = range(len(node.versions))
-    node.serial = next(CLOCK)
+    edges = [(x.node or x) if type(x) is Tensor else None for x in inputs]
+    node = _make_node("checkpoint", edges, vjps, value.shape, value.dtype, range(len(edges)), None)
     out = _wrap(value._array)
     out.node, out.requires_grad = node, True
     return out
 
-
-_PLACE = _wrap(np.empty(0))
 
 __all__ = ["Node", "Sample", "backward", "checkpoint", "detect_anomaly", "op", "unbroadcast"]

@@ -52,10 +52,28 @@ class Sample:
 
 
 class Node:
-    """One recorded call of an op: where its inputs came from, and how to send a gradient back to them."""
+    """One recorded call of an op: where its inputs came from, and how to send a gradient back to them.
 
-    __slots__ = ("edges", "vjps", "serial", "name", "versions", "captured", "shape", "dtype", "hooks", "parent",
-                 "place", "trace")
+    Attributes
+    ----------
+    edges : list
+        For each input: its node, or the leaf itself, or None where neither its gradient nor its version matters.
+    vjps : tuple of callable, or callable
+        As the op returned them; None once the graph has been freed.
+    serial : int
+        The time at which the node was made.
+    written : int
+        The time of the last write into the output.
+    captured : tuple of int
+        The inputs that the VJPs have captured; -1 is the output.
+    shape, dtype
+        Of the output. None for an op of several outputs.
+    rare : dict or None
+        What few nodes have: "hooks"; "view of" (whose version counts); "output of", "place" (one output of several);
+        "outputs" (how many); "trace" (under `detect_anomaly`).
+    """
+
+    __slots__ = ("edges", "vjps", "serial", "written", "captured", "shape", "dtype", "name", "rare")
 
 
 class Spec:
@@ -121,42 +139,42 @@ def op(function=None, *, samples=None, torch=None, fuses=(), composition=None, n
 
 
 def _make_apply(spec):
-    function, captured, name = spec.function, spec.captured, spec.name
+    function, variadic, captured_by, name = spec.function, spec.variadic, spec.captured, spec.name
 
     def apply(*xs, **static):
         if spec.override is not None:
             return spec.override(*xs, **static)
-        if spec.variadic and len(xs) == 1 and type(xs[0]) in (list, tuple):
+        if variadic and len(xs) == 1 and type(xs[0]) in (list, tuple):
             xs = tuple(xs[0])
-        arrays, edges, versions, record = [], [], [], False
+        arrays, edges, record, frozen = [], [], False, False
         for x in xs:
             if type(x) is Tensor:
                 arrays.append(x._array)
-                versions.append(x._version)
+                edges.append(x.node or x)
                 if x.requires_grad:
-                    edges.append(x.node or x)
                     record = True
                 else:
-                    edges.append(None)
+                    frozen = True
             else:
                 arrays.append(_raw(x))
-                versions.append(None)
                 edges.append(None)
         y, vjps = function(*arrays, **static)
 
         if type(y) is not _ndarray:
             if type(y) is tuple:
-                return _several(spec, arrays, edges, versions, record, y, vjps)
+                return _several(spec, arrays, edges, record, y, vjps)
             y = np.asarray(y)
         out = _new(Tensor)
         out._array = y
-        out._version = version = [0] if y.base is None else _shared_version(arrays, versions, y)
-        out.grad = out._hooks = None
+        out.grad = out.rare = None
+        out.written = 0
         if MODE.anomaly:
             _check_forward(name, arrays, (y,))
         if not record or not MODE.recording:
             out.node = None
             out.requires_grad = False
+            if y.base is not None:
+                _note_view(out, arrays, edges)
             return out
 
         node = _new_node(Node)
@@ -165,18 +183,21 @@ def _make_apply(spec):
         node.name = name
         node.shape = y.shape
         node.dtype = y.dtype
-        node.hooks = node.parent = None
+        node.written = 0
+        node.rare = None
         node.serial = next(CLOCK)
         try:
-            node.captured = captured[id(vjps[0].__code__)]
+            node.captured = captured_by[id(vjps[0].__code__)]
         except (KeyError, TypeError, AttributeError):
             node.captured = _find_captured(spec, vjps, arrays, y)
-        versions.append(version)
-        node.versions = versions
-        if MODE.anomaly:
-            node.trace = _stack()
         out.node = node
         out.requires_grad = True
+        if y.base is not None:
+            _note_view(node, arrays, edges, y)
+        if frozen:
+            _drop_unneeded(node)
+        if MODE.anomaly:
+            node.rare = {**(node.rare or {}), "trace": _stack()}
         return out
 
     return apply
@@ -196,12 +217,19 @@ def _raw(x):
     return np.asarray(x)
 
 
-def _shared_version(arrays, versions, y):
+def _note_view(owner, arrays, edges, y=None):
     """A view shares its version with what it is a view of."""
-    for x, version in zip(arrays, versions):
-        if version is not None and (y is x or y.base is x or y.base is x.base):
-            return version
-    return [0]
+    y = owner._array if y is None else y
+    for x, edge in zip(arrays, edges):
+        if edge is not None and (y is x or y.base is x or y.base is x.base):
+            owner.rare = {"view of": edge if edge.rare is None else edge.rare.get("view of", edge)}
+
+
+def _drop_unneeded(node):
+    """Let go of inputs without gradient that no VJP has captured: their memory is not needed."""
+    for i, edge in enumerate(node.edges):
+        if type(edge) is Tensor and not edge.requires_grad and i not in node.captured:
+            node.edges[i] = None
 
 
 def _find_captured(spec, vjps, arrays, y):
@@ -210,9 +238,13 @@ def _find_captured(spec, vjps, arrays, y):
     An input is captured if a closure holds it by its name, or holds an array that shares its memory. That depends on
     the code alone, so it is found once for each piece of VJP code (but for a variadic op each time).
     """
+    vjps = [vjp for vjp in (vjps if type(vjps) is tuple else (vjps,)) if isinstance(vjp, types.FunctionType)]
+    key = id(vjps[0].__code__) if vjps and not spec.variadic else None
+    if key in spec.captured:
+        return spec.captured[key]
     names = [] if spec.variadic else spec.names
     found = set()
-    for vjp in vjps if type(vjps) is tuple else (vjps,):
+    for vjp in vjps:
         for name, value in _cells(vjp):
             if name in names:
                 found.add(names.index(name))
@@ -224,8 +256,8 @@ def _find_captured(spec, vjps, arrays, y):
                         i for i, x in enumerate(arrays) if type(x) is _ndarray and np.may_share_memory(array, x)
                     )
     result = tuple(sorted(i for i in found if i < len(arrays)))
-    if not spec.variadic and type(vjps) is tuple and vjps[0] is not None:
-        spec.captured[id(vjps[0].__code__)] = result
+    if key is not None:
+        spec.captured[key] = result
     return result
 
 
@@ -242,32 +274,34 @@ def _cells(function):
             yield from _cells(value)
 
 
-def _several(spec, arrays, edges, versions, record, ys, vjps):
+def _several(spec, arrays, edges, record, ys, vjps):
     """An op of several outputs: one node for the op, and above it one for each float output."""
     ys = [np.asarray(y) for y in ys]
     if MODE.anomaly:
         _check_forward(spec.name, arrays, ys)
-    outs = tuple([_wrap(y, _shared_version(arrays, versions, y)) for y in ys])
-    if not record or not MODE.recording:
-        return outs
-    node = Node()
-    node.edges, node.vjps, node.name, node.hooks, node.parent = edges, vjps, spec.name, None, None
-    node.shape = node.dtype = None
-    node.place = len(outs)
-    node.serial = next(CLOCK)
-    node.versions, node.captured = versions, range(len(versions))
-    if MODE.anomaly:
-        node.trace = _stack()
+    outs = tuple([_wrap(y) for y in ys])
+    record = record and MODE.recording
+    if record:
+        trace = {"trace": _stack()} if MODE.anomaly else {}
+        node = _make_node(spec.name, edges, vjps, None, None, range(len(edges)), {"outputs": len(outs), **trace})
     for place, out in enumerate(outs):
-        if out._array.dtype.kind != "f":
-            continue
-        pick = Node()
-        pick.edges, pick.vjps, pick.name, pick.hooks = (), (), spec.name, None
-        pick.shape, pick.dtype, pick.versions, pick.captured = out._array.shape, out._array.dtype, (), ()
-        pick.parent, pick.place = node, place
-        pick.serial = next(CLOCK)
-        out.node, out.requires_grad = pick, True
+        owner = out
+        if record and out._array.dtype.kind == "f":
+            owner = out.node = _make_node(spec.name, (), (), out.shape, out.dtype, (), None)
+            out.requires_grad = True
+        if out._array.base is not None:
+            _note_view(owner, arrays, edges, out._array)
+        if owner is not out:
+            owner.rare = {**(owner.rare or {}), "output of": node, "place": place}
     return outs
+
+
+def _make_node(name, edges, vjps, shape, dtype, captured, rare):
+    """A node with everything said; `apply` does the same in line, where it must be fast."""
+    node = Node()
+    node.name, node.edges, node.vjps, node.shape, node.dtype = name, edges, vjps, shape, dtype
+    node.captured, node.rare, node.written, node.serial = captured, rare, 0, next(CLOCK)
+    return node
 
 
 # ---- anomalies -------------------------------------------------------------------------------------------------------

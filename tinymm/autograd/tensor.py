@@ -71,6 +71,11 @@ class Tensor:
     requires_grad : bool
     node : Node or None
         None for a leaf: a tensor that was made by hand.
+    written : int
+        The time (`CLOCK`) of the last write into the array. A computed tensor keeps it in its node, a view in what it
+        is a view of.
+    rare : dict or None
+        What few tensors have: "hooks" of a leaf, and "view of".
 
     Raises
     ------
@@ -78,7 +83,7 @@ class Tensor:
         If `data` is not numeric, or requires a gradient and is not float32 or float64.
     """
 
-    __slots__ = ("_array", "_version", "requires_grad", "grad", "node", "_hooks", "__weakref__")
+    __slots__ = ("_array", "requires_grad", "grad", "node", "written", "rare", "__weakref__")
 
     def __init__(self, data, requires_grad=False, dtype=None):
         if type(data) is Tensor:
@@ -91,11 +96,11 @@ class Tensor:
             raise TypeError(f"Tensor: dtype {array.dtype} is not numeric; expected floats, integers or booleans")
         _need_floats(array, requires_grad)
         self._array = array
-        self._version = [0]
         self.requires_grad = bool(requires_grad)
         self.grad = None
         self.node = None
-        self._hooks = None
+        self.written = 0
+        self.rare = None
 
     # ---- the array --------------------------------------------------------------------------------------------------
 
@@ -184,7 +189,9 @@ class Tensor:
 
     def detach(self):
         """The same values (shared, not copied) with no history. A write into either is seen, and noticed, by both."""
-        return _wrap(self._array, self._version)
+        detached = _wrap(self._array)
+        detached.rare = {"view of": self._owner()}
+        return detached
 
     def zero_grad(self):
         """Forget the gradient."""
@@ -214,12 +221,10 @@ class Tensor:
         """
         if not self.requires_grad:
             raise RuntimeError("register_hook: this tensor does not require a gradient")
-        owner = self if self.node is None else self.node
-        attribute = "_hooks" if self.node is None else "hooks"
-        hooks = getattr(owner, attribute)
-        if hooks is None:
-            hooks = []
-            setattr(owner, attribute, hooks)
+        place = self.node or self
+        if place.rare is None:
+            place.rare = {}
+        hooks = place.rare.setdefault("hooks", [])
         hooks.append(hook)
         return lambda: hooks.remove(hook) if hook in hooks else None
 
@@ -259,7 +264,12 @@ class Tensor:
 
     def mark_written(self):
         """Say that the array has been written to from outside, as optimizers do."""
-        self._version[0] = next(CLOCK)
+        self._owner().written = next(CLOCK)
+
+    def _owner(self):
+        """What keeps the time of the last write: this tensor's node, or the leaf, or those of what it is a view of."""
+        place = self.node or self
+        return place if place.rare is None else place.rare.get("view of", place)
 
     def _check_writeable(self):
         if MODE.recording and self.requires_grad:
@@ -313,15 +323,13 @@ def _need_floats(array, requires_grad):
 _new = Tensor.__new__
 
 
-def _wrap(array, version=None):
+def _wrap(array):
     """A leaf around `array` itself, without a copy: for results, which nobody else holds."""
     tensor = _new(Tensor)
     tensor._array = array
-    tensor._version = [0] if version is None else version
     tensor.requires_grad = False
-    tensor.grad = None
-    tensor.node = None
-    tensor._hooks = None
+    tensor.grad = tensor.node = tensor.rare = None
+    tensor.written = 0
     return tensor
 
 
