@@ -1,1 +1,1 @@
-"""Data: corpora, pictures and readers of real file formats. NumPy, SciPy and Pillow only; nothing here knows a Tensor."""
+"""Data: corpora, pictures, and readers of real file formats. Nothing here knows a Tensor."""

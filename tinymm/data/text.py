@@ -55,7 +55,7 @@ class Vocabulary:
         self.words = list(words)
         self.counts = np.asarray(counts, dtype=np.int64)
         if self.counts.shape != (len(self.words),):
-            raise ValueError(f"{len(self.words)} words but counts of shape {self.counts.shape}; expected one count a word")
+            raise ValueError(f"{len(self.words)} words but counts of shape {self.counts.shape}; expected one each")
         self.ids = {word: i for i, word in enumerate(self.words)}
         if len(self.ids) != len(self.words):
             twice = next(w for w, n in Counter(self.words).items() if n > 1)
@@ -321,9 +321,9 @@ def _file_blocks(path, encoding, progress):
     size = path.stat().st_size
     if size == 0:
         raise ValueError(f"{path} is empty; expected text")
-    with open(path, "rb") as raw, tqdm(
-        total=size, desc=f"reading {path.name}", unit="B", unit_scale=True, leave=False, disable=None if progress else True
-    ) as bar:
+    bar = tqdm(total=size, desc=f"reading {path.name}", unit="B", unit_scale=True, leave=False,
+               disable=None if progress else True)  # fmt: skip
+    with open(path, "rb") as raw, bar:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         file = gzip.open(raw) if packed else raw
@@ -431,17 +431,19 @@ def _passages(path):
         yield re.sub(r"^[ \t]*#+[ \t]?", "", comment, flags=re.MULTILINE)
 
 
-def _strings(tree):
-    """The strings in a tree that are written over several lines, in the order of the source, and all docstrings."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and (
-            node.end_lineno > node.lineno or len(node.value) > 200
-        ):
-            yield node.value
-        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node, clean=False):
-            first = node.body[0]
-            if first.lineno == first.end_lineno and len(first.value.value) <= 200:
-                yield first.value.value
+def _strings(node):
+    """The docstrings below a node of the tree, and other strings that are written over several lines."""
+    for part in ("body", "handlers", "orelse", "finalbody"):
+        for statement in getattr(node, part, ()):
+            value = getattr(statement, "value", None)
+            if isinstance(statement, ast.Expr) and isinstance(value, ast.Constant):
+                if isinstance(value.value, str):
+                    yield value.value
+            elif isinstance(value, ast.AST) and statement.end_lineno > statement.lineno:
+                for inner in ast.walk(value):
+                    if isinstance(inner, ast.Constant) and isinstance(inner.value, str) and "\n" in inner.value:
+                        yield inner.value
+            yield from _strings(statement)
 
 
 _CODE = re.compile(r">>>|\.\.\. |\$ |def |class |import |from \S+ import |return |[\w.\[\]]+ *=[^=]|[-=~^*+|]{3}|@|#")
