@@ -327,7 +327,7 @@ def _file_blocks(path, encoding, progress):
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         file = gzip.open(raw) if packed else raw
-        rest, n_before = "", 0
+        rest, n_before, at_start = "", 0, True
         while True:
             try:
                 data = file.read(BLOCK)
@@ -345,8 +345,8 @@ def _file_blocks(path, encoding, progress):
                 ) from None
             if END in text:
                 raise ValueError(f"{path} is not a text file: it holds a zero byte near offset {n_before}")
-            if n_before == 0:
-                text = text.removeprefix("\ufeff")
+            if at_start and text:
+                text, at_start = text.removeprefix("\ufeff"), False
             n_before += len(data)
             bar.update(raw.tell() - bar.n)
             text = rest + text
@@ -392,8 +392,11 @@ def documentation_lines(sources=None, *, progress=True):
                     continue
                 seen.add(paragraph)
                 for sentence in _SENTENCE_END.split(paragraph.lower()):
-                    words = " ".join(_WORD.findall(sentence))
-                    if words.count(" ") >= 2 and words not in seen:
+                    words = _WORD.findall(sentence)
+                    if len(words) < max(3, 0.6 * len(sentence.split())):
+                        continue  # mostly names and numbers
+                    words = " ".join(words)
+                    if words not in seen:
                         seen.add(words)
                         yield words
 
