@@ -1,0 +1,456 @@
+"""Word2Vec: word vectors that predict neighbouring words (Mikolov et al. 2013a, 2013b).
+
+>>> from tinymm.data import text
+>>> from tinymm.models.word2vec import Word2Vec
+>>> model = Word2Vec(epochs=5).fit(text.documentation(), progress=True)     # doctest: +SKIP
+>>> model.most_similar("integer")                                           # doctest: +SKIP
+
+The model has two tables of V vectors, `inputs` and `outputs`. Skip-gram: the vector h of a word predicts each word
+near it, out of the outputs u, by
+
+    negative sampling      loss = -log sigmoid(u_o . h) - sum_k log sigmoid(-u_k . h),   k drawn from the noise
+    hierarchical softmax   loss = -sum_j log sigmoid((1 - 2 b_j) u_j . h),   j on the path to o in a Huffman tree
+
+CBOW: h is the mean of the vectors of all words near, and predicts the word in the middle.
+
+It is written twice. `negative_sampling_loss` and `hierarchical_softmax_loss` are the equations on the autograd
+engine, and `fit_readable` trains with them, one example a step. `Word2Vec.fit` runs the same steps in a kernel, some
+ten thousand times as fast; `tests/models/test_word2vec.py` shows that both reach the same vectors.
+"""
+
+import threading
+import time
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+import numpy as np
+
+from tinymm import kernels
+from tinymm.data.text import Vocabulary, from_sentences
+from tinymm.kernels.plain.word2vec import MULTIPLIER, Rules, make_noise  # noqa: F401
+
+JOB = 10_000  # words a kernel call trains on: long enough to cost nothing, short enough for Ctrl-C and a progress bar
+
+
+@dataclass(frozen=True)
+class Word2VecConfig:
+    """Every choice of a Word2Vec model. W-numbers are places where paper, C program and gensim disagree.
+
+    The defaults learn best of what was measured in ``benchmarks/word_vectors.py``; `like_gensim` and `like_c` give
+    the references' choices.
+    """
+
+    d_model: int = 100
+    window: int = 5  # words to each side
+    cbow: bool = False  # predict the word from the mean of its context, else (skip-gram) from each context word
+    negative: int = 5  # noise words per example; unused with hierarchical softmax
+    hierarchical_softmax: bool = False
+    noise_power: float = 0.75  # W4: noise is drawn in proportion to count**0.75
+    sample: float = 1e-3  # W2: keep a word of frequency f with probability sqrt(t/f) + t/f; 0 keeps all
+    min_count: int = 5  # only where `fit` is given lists of words; a Corpus comes with its vocabulary
+    epochs: int = 5
+    lr: float = 0.025
+    min_lr: float = 1e-4  # W6: the rate falls linearly to this one
+    seed: int = 1
+    threads: int = 0  # 0: as many as the processor has cores
+    deterministic: bool = False  # train in the exact order, which is on one thread
+    dtype: Literal["float32", "float64"] = "float32"
+
+    # Where the references are no true gradient, or differ from one another.
+    shrink_window: bool = True  # W3: the radius is uniform on 1 .. window, else always `window`
+    init_range: float = 1.0  # W5: inputs start as U(-r, r) / d_model; gensim 1.0, C 0.5. Outputs start at 0
+    smooth_lr: bool = True  # W6: a new rate for each word; the references refresh it every 10,000
+    sigmoid: Literal["exact", "table"] = "exact"  # W7: a table of 1000 steps whose index is scaled by 83 for 83.33
+    saturation: Literal["gradient", "skip"] = "gradient"  # W8: beyond |u.h| = 6 gensim and C's hierarchical softmax skip
+    cbow_mean: bool = True  # W9: h is the mean of the context vectors, else their sum
+    cbow_true_gradient: bool = False  # W9: the references give each context vector n times its gradient for the mean,
+    #                                   and 1/n of it for the sum
+    merge_repeats: bool = True  # a noise word drawn twice for one example is scored once and counts twice (gradient),
+    #                             else it is scored again after its own update
+    draws: Literal["own", "gensim"] = "own"  # "gensim": replay gensim 4.4 with workers=1, random numbers included
+
+    def __post_init__(self):
+        for name, least in (("d_model", 1), ("window", 1), ("negative", 0), ("min_count", 1), ("epochs", 1)):
+            value = getattr(self, name)
+            if value != int(value) or value < least:
+                raise ValueError(f"{name} is {value}; expected a whole number of at least {least}")
+        if self.negative == 0 and not self.hierarchical_softmax:
+            raise ValueError("negative is 0; expected at least 1 noise word, or hierarchical_softmax=True")
+        for name in ("lr", "init_range"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected a positive number")
+        for name in ("sample", "min_lr", "threads"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected 0 or more")
+        if self.min_lr > self.lr:
+            raise ValueError(f"min_lr {self.min_lr} is above lr {self.lr}; expected a rate that falls")
+        for field in fields(self):
+            choices = getattr(field.type, "__args__", None)
+            if choices and getattr(self, field.name) not in choices:
+                raise ValueError(f"{field.name} is {getattr(self, field.name)!r}; expected one of {', '.join(choices)}")
+        if self.draws == "gensim" and self.threads > 1:
+            raise ValueError(f"draws='gensim' replays one worker, but threads is {self.threads}; expected threads=1")
+
+    @classmethod
+    def like_gensim(cls, **changes):
+        """gensim 4.4 with ``workers=1``: the same vectors to the last float32 digits from the same sentences."""
+        quirks = dict(sigmoid="table", saturation="skip", smooth_lr=False, merge_repeats=False, draws="gensim")
+        return cls(**{**quirks, "threads": 1, **changes})
+
+    @classmethod
+    def like_c(cls, **changes):
+        """The C program's choices, as far as they are not its random numbers."""
+        hs, lr = changes.get("hierarchical_softmax", False), 0.05 if changes.get("cbow", False) else 0.025
+        quirks = dict(sigmoid="table", saturation="skip" if hs else "gradient", smooth_lr=False, merge_repeats=False)
+        return cls(**{**quirks, "init_range": 0.5, "lr": lr, "min_lr": 1e-4 * lr, **changes})
+
+    def rules(self):
+        """The options that the kernel takes."""
+        return Rules(
+            cbow=self.cbow,
+            mean=self.cbow_mean,
+            true_gradient=self.cbow_true_gradient,
+            table=self.sigmoid == "table",
+            skip=self.saturation == "skip",
+            merge=self.merge_repeats,
+            blas=self.d_model if self.draws == "gensim" else 0,
+        )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a progress callback is told."""
+
+    words: int  # of all epochs, so far; dropped ones count
+    total: int
+    words_per_second: float
+    lr: float
+    loss: float  # mean over an example, since the last report
+    seconds: float
+
+
+class Word2Vec:
+    """Word vectors learnt from text.
+
+    Parameters
+    ----------
+    config : Word2VecConfig, optional
+    **changes
+        Single fields of the config: ``Word2Vec(d_model=50, cbow=True)``.
+
+    Attributes
+    ----------
+    vocabulary : Vocabulary
+    vectors : (V, d_model) array
+        The input vectors: the ones to use.
+    output_vectors : (V, d_model) array, or (V - 1, d_model) for the inner nodes of the Huffman tree
+    """
+
+    def __init__(self, config=None, **changes):
+        self.config = replace(config or Word2VecConfig(), **changes)
+        self.vocabulary = None
+
+    def fit(self, corpus, progress=False, initial=None):
+        """Learn vectors for the words of `corpus`, and return self.
+
+        Several threads update the same tables without locks (Hogwild), each on its own part of the text: fast, as
+        good, and not repeatable to the last digit. ``threads=1`` or ``deterministic=True`` is.
+
+        Parameters
+        ----------
+        corpus : Corpus, or iterable of lists of words
+        progress : bool or callable
+            True shows a progress bar on a terminal; a callable is given a `Progress` about five times a second.
+        initial : (V, d_model) array, optional
+            Start from these vectors.
+
+        Raises
+        ------
+        ValueError
+            If the corpus is empty or its vocabulary is a single word, or if `initial` has a wrong shape or holds NaN.
+        """
+        if self.config.draws == "gensim":
+            corpus = _as_gensim_reads(corpus, self.config.min_count)
+        elif not hasattr(corpus, "vocabulary"):
+            corpus = from_sentences(corpus, min_count=self.config.min_count)
+        if len(corpus.ids) == 0:
+            raise ValueError("the corpus is empty; expected text of at least two different words")
+        if len(corpus.vocabulary) < 2:
+            raise ValueError(
+                f"the vocabulary has {len(corpus.vocabulary)} word; expected at least two. "
+                "Try a longer text or a smaller min_count"
+            )
+        self._set_up(corpus.vocabulary, initial)
+        report = _Report(progress, self.config.epochs * len(corpus.ids))
+        with report:
+            if self.config.draws == "gensim":
+                self._replay_gensim(corpus, report)
+            else:
+                self._train(corpus, report)
+        return self
+
+    @property
+    def vectors(self):
+        return self._inputs[:, : self.config.d_model]
+
+    @property
+    def output_vectors(self):
+        return self._outputs[:, : self.config.d_model]
+
+    def __getitem__(self, word):
+        """The vector of `word`; KeyError if it is not in the vocabulary."""
+        return self.vectors[self.vocabulary[word]]
+
+    def most_similar(self, positive, negative=(), n=10):
+        """The `n` words nearest to the sum of some unit vectors minus others, by cosine, those words excluded.
+
+        ``most_similar("cat")`` lists neighbours; ``most_similar(["king", "woman"], ["man"])`` solves man is to king
+        as woman is to ... (W12). Returns a list of (word, cosine).
+        """
+        positive = [positive] if isinstance(positive, str) else list(positive)
+        negative = [negative] if isinstance(negative, str) else list(negative)
+        unit = self.vectors / np.maximum(np.linalg.norm(self.vectors, axis=1, keepdims=True), 1e-12)
+        given = [self.vocabulary[word] for word in positive + negative]
+        signs = np.array([1] * len(positive) + [-1] * len(negative), unit.dtype)
+        query = signs @ unit[given]
+        cosines = unit @ (query / max(np.linalg.norm(query), 1e-12))
+        cosines[given] = -np.inf
+        best = np.argsort(-cosines)[: max(0, min(n, len(cosines) - len(set(given))))]
+        return [(self.vocabulary.words[i], float(cosines[i])) for i in best]
+
+    # ---------------------------------------------------------------------------------------------- training
+
+    def _set_up(self, vocabulary, initial):
+        """Tables, noise or tree, and the probability of keeping each word."""
+        c = self.config
+        self.vocabulary, counts = vocabulary, vocabulary.counts
+        size, dtype = len(vocabulary), np.dtype(c.dtype)
+        self._inputs, self._outputs = _table(size, c.d_model, dtype), _table(size, c.d_model, dtype)
+        if initial is None:
+            rng = np.random.default_rng(c.seed)
+            initial = (rng.random((size, c.d_model), np.float32) * 2 - 1) * np.float32(c.init_range) / c.d_model
+        initial = np.asarray(initial)
+        if initial.shape != (size, c.d_model):
+            raise ValueError(f"initial vectors have shape {initial.shape}; expected {(size, c.d_model)}")
+        if not np.isfinite(initial).all():
+            raise ValueError("initial vectors hold NaN or infinity; expected finite numbers")
+        self.vectors[:] = initial
+        if c.hierarchical_softmax:
+            self.objective = kernels.huffman_tree(counts)
+        else:
+            self.objective = make_noise(counts, c.negative, c.noise_power)
+        self._keep = keep_table(counts, c.sample)
+
+    def _train(self, corpus, report):
+        """Each thread takes its own contiguous part of the text through all epochs."""
+        c = self.config
+        threads = 1 if c.deterministic else c.threads or kernels_threads()
+        cuts = np.searchsorted(corpus.starts, np.arange(threads + 1) * (len(corpus.ids) / threads))
+        parts = [(a, b) for a, b in zip(cuts[:-1], cuts[1:]) if a < b]
+        kernels.word2vec_train(  # compile here, not in every thread: one word has no context, so nothing is learnt
+            corpus.ids[:1], np.array([0, 1]), np.ones(1, np.int32), self._inputs, self._outputs, self.objective,
+            c.rules(), (0.0, 0.0), 0,
+        )  # fmt: skip
+        report.start()
+        if len(parts) == 1:
+            for words, lr, loss, examples in self._train_part(corpus, *parts[0], thread=0):
+                report.add(words, lr, loss, examples)
+            return
+
+        failed, stop = [], threading.Event()
+
+        def work(thread, part):
+            try:
+                for step in self._train_part(corpus, *part, thread=thread):
+                    report.add(*step, quiet=True)
+                    if stop.is_set():
+                        return
+            except BaseException as error:
+                failed.append(error)
+                stop.set()
+
+        workers = [threading.Thread(target=work, args=item, daemon=True) for item in enumerate(parts)]
+        for worker in workers:
+            worker.start()
+        try:
+            for worker in workers:
+                while worker.is_alive():
+                    worker.join(0.2)
+                    report.show()
+        finally:
+            stop.set()
+            for worker in workers:
+                worker.join()
+        if failed:
+            raise failed[0]
+
+    def _train_part(self, corpus, first, last, thread):
+        """Train on sentences first .. last - 1 for all epochs; yield (words, lr, loss, examples) after each job."""
+        c = self.config
+        starts = corpus.starts
+        total = c.epochs * int(starts[last] - starts[first])
+        state = int(np.random.default_rng([c.seed, thread]).integers(2**48))
+        jobs, done = _jobs(starts, first, last), 0
+        for _ in range(c.epochs):
+            for a, b in jobs:
+                words = int(starts[b] - starts[a])
+                ids, job_starts = corpus.ids[starts[a] : starts[b]], starts[a : b + 1] - starts[a]
+                ids, job_starts, state = kernels.word2vec_subsample(ids, job_starts, self._keep, state)
+                if c.shrink_window:
+                    radius, state = kernels.word2vec_radius(len(ids), c.window, state)
+                else:
+                    radius = np.full(len(ids), c.window, np.int32)
+                rate = self._rate(done / total), self._rate((done + words * c.smooth_lr) / total)
+                state, loss, examples = kernels.word2vec_train(
+                    ids, job_starts, radius, self._inputs, self._outputs, self.objective, c.rules(), rate, state
+                )
+                done += words
+                yield words, rate[1], loss, examples
+
+    def _rate(self, progress):
+        c = self.config
+        return max(c.min_lr, c.lr - (c.lr - c.min_lr) * progress)
+
+    def _replay_gensim(self, corpus, report):
+        """gensim's order of random numbers and its learning rates.
+
+        A job is as many whole sentences as fit into 10,000 words, rare ones included. Each job draws two numbers of
+        24 bits, which seed the generator of 48 bits for subsampling and noise, and then the windows. The rate of a
+        job falls with the number of sentences before it.
+        """
+        c = self.config
+        random = np.random.RandomState(c.seed)
+        starts, sentences = corpus.starts, len(corpus.starts) - 1
+        if np.diff(starts).max() > JOB:
+            raise ValueError(f"a sentence has {np.diff(starts).max()} words; gensim takes at most {JOB}. Cut it")
+        report.start()
+        for epoch in range(c.epochs):
+            for a, b in _jobs(starts, 0, sentences):
+                lr = self._rate((epoch + a / sentences) / c.epochs)
+                state = 0
+                if c.sample or not c.hierarchical_softmax:
+                    state = 2**24 * random.randint(0, 2**24) + random.randint(0, 2**24)
+                ids, job_starts = corpus.ids[starts[a] : starts[b]], starts[a : b + 1] - starts[a]
+                ids, job_starts, state = kernels.word2vec_subsample(ids, job_starts, self._keep, state)
+                shrink = random.randint(0, c.window, len(ids)) if c.shrink_window else np.zeros(len(ids), int)
+                radius = (c.window - shrink).astype(np.int32)
+                _, loss, examples = kernels.word2vec_train(
+                    ids, job_starts, radius, self._inputs, self._outputs, self.objective, c.rules(), (lr, lr), state
+                )
+                report.add(int(starts[b] - starts[a]), lr, loss, examples)
+
+
+def keep_table(counts, sample):
+    """For each word the largest draw of 32 bits with which it stays: (V,) uint32; empty where all words stay (W2).
+
+    The C program keeps a word of frequency f with probability sqrt(t/f) + t/f, the paper with sqrt(t/f); t = sample.
+    """
+    if not sample:
+        return np.zeros(0, np.uint32)
+    counts = np.asarray(counts, np.float64)
+    threshold = sample * counts.sum()
+    probability = (np.sqrt(counts / threshold) + 1) * (threshold / counts)
+    return (np.minimum(probability, 1.0) * (2**32 - 1)).astype(np.uint32)
+
+
+def kernels_threads():
+    """How many threads `threads=0` means."""
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _table(rows, columns, dtype):
+    """Zeros whose rows are padded to whole cache lines of 64 bytes and start on one."""
+    width = -(-columns * dtype.itemsize // 64) * 64
+    memory = np.zeros(rows * width + 64, np.uint8)
+    offset = -memory.ctypes.data % 64
+    return memory[offset : offset + rows * width].view(dtype).reshape(rows, width // dtype.itemsize)
+
+
+def _jobs(starts, first, last):
+    """Cut sentences first .. last - 1 into runs [a, b) of at most `JOB` words, or of one sentence."""
+    jobs, a = [], first
+    while a < last:
+        b = int(np.searchsorted(starts, starts[a] + JOB, side="right")) - 1
+        b = min(max(b, a + 1), last)
+        jobs.append((a, b))
+        a = b
+    return jobs
+
+
+@dataclass(frozen=True)
+class _Sentences:
+    """Like a Corpus, but words outside of the vocabulary are kept as -1, and empty sentences are kept."""
+
+    ids: np.ndarray
+    starts: np.ndarray
+    vocabulary: Vocabulary
+
+
+def _as_gensim_reads(sentences, min_count):
+    """Lists of words with gensim's numbering: by falling count, of equal ones the one seen last comes first."""
+    if hasattr(sentences, "vocabulary"):
+        return sentences
+    sentences = list(sentences)
+    counts = {}
+    for word in (word for sentence in sentences for word in sentence):
+        counts[word] = counts.get(word, 0) + 1
+    counts = {word: n for word, n in counts.items() if n >= min_count}
+    words, numbers = list(counts), np.array(list(counts.values()), np.int64)
+    order = np.lexsort((-np.arange(len(numbers)), -numbers))
+    vocabulary = Vocabulary([words[i] for i in order], numbers[order])
+    ids = np.array([vocabulary.ids.get(word, -1) for sentence in sentences for word in sentence], np.int32)
+    starts = np.concatenate([[0], np.cumsum([len(sentence) for sentence in sentences])]).astype(np.int64)
+    return _Sentences(ids, starts, vocabulary)
+
+
+class _Report:
+    """Counts words and loss over all threads, and shows them as a bar or to a callback."""
+
+    def __init__(self, progress, total):
+        self.call = progress if callable(progress) else None
+        self.bar = None
+        self.total = total
+        self.wanted = bool(progress)
+        self.words, self.lr, self.loss, self.examples = 0, 0.0, 0.0, 0
+        self.lock = threading.Lock()
+
+    def __enter__(self):
+        if self.wanted and self.call is None:
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=self.total, unit=" words", unit_scale=True, disable=None, desc="word2vec")
+        return self
+
+    def start(self):
+        self.began = self.shown = time.perf_counter()
+        if self.bar is not None:
+            self.bar.reset()
+
+    def add(self, words, lr, loss, examples, quiet=False):
+        with self.lock:
+            self.words, self.lr = self.words + words, lr
+            self.loss, self.examples = self.loss + loss, self.examples + examples
+        if not quiet and time.perf_counter() - self.shown > 0.2:
+            self.show()
+
+    def show(self):
+        if not self.wanted:
+            return
+        with self.lock:
+            words, lr, loss = self.words, self.lr, self.loss / max(self.examples, 1)
+            self.loss, self.examples = 0.0, 0
+        self.shown = time.perf_counter()
+        seconds = self.shown - self.began
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"loss {loss:.3f} lr {lr:.4f}", refresh=False)
+            self.bar.update(words - self.bar.n)
+        else:
+            self.call(Progress(words, self.total, words / max(seconds, 1e-9), lr, loss, seconds))
+
+    def __exit__(self, *error):
+        if hasattr(self, "began"):
+            self.show()
+        if self.bar is not None:
+            self.bar.close()
