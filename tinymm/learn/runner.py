@@ -1,0 +1,73 @@
+"""Run a lesson in this process: section by section, with its headings, and the table of claims at the end."""
+
+import ast
+import linecache
+import sys
+
+from tinymm.learn import compiling, lessons
+from tinymm.learn import lesson as context
+
+
+class LessonError(Exception):
+    """A lesson's code failed: which lesson, which line, and what it said."""
+
+
+def run(name, **options):
+    """Run the lesson `name` (as `lessons.resolve` gives it) and return its `Lesson`.
+
+    Parameters
+    ----------
+    **options
+        As for `Lesson`: fast, data, seed, figures, predict.
+
+    Raises
+    ------
+    LessonError
+        If the lesson's code fails; what it had found out by then is written to ``claims.json`` all the same.
+    """
+    head = lessons.header(name)
+    lesson = context.Lesson(name, **options)
+    print(f"Lesson {name[:2]}: {head.title} ({head.kind}, {head.minutes} minutes to read"
+          f"{'; --fast' if lesson.fast else ''})")  # fmt: skip
+    print(f"  text: {context.shown(lessons.script(name))}")
+    context._active = lesson
+    try:
+        with compiling.announced(head.compile or None):
+            _execute(lessons.script(name))
+        lesson.end()
+    except BaseException:
+        if lesson.claims and not lesson.ended:
+            print(f"stopped; what was found so far: {context.shown(lesson.write_claims())}", file=sys.stderr)
+        raise
+    finally:
+        context._active = None
+    return lesson
+
+
+def _execute(path):
+    """Run a script statement by statement, printing each heading when its section begins."""
+    source = path.read_text(encoding="utf-8")
+    linecache.checkcache(str(path))
+    headings = [(i, line[5:]) for i, line in enumerate(source.splitlines(), 1) if line.startswith("# ## ")]
+    names = {"__name__": "__main__", "__file__": str(path)}
+    for statement in ast.parse(source, str(path)).body:
+        while headings and headings[0][0] < statement.lineno:
+            title = headings.pop(0)[1]
+            print(f"\n{title}\n{'-' * len(title)}", flush=True)
+        code = compile(ast.Module([statement], []), str(path), "exec")
+        try:
+            exec(code, names)
+        except Exception as problem:
+            line = _line_in(problem.__traceback__, str(path))
+            text = " ".join(str(problem).split()) or type(problem).__name__
+            raise LessonError(f"{path.parent.name}, line {line}: {text}") from problem
+
+
+def _line_in(traceback, path):
+    """The deepest line of the file `path` in a traceback."""
+    line = 0
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == path:
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return line
