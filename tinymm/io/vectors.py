@@ -138,11 +138,11 @@ def _parse_text(data, limit):
     if promised is None:  # GloVe
         width = len(lines[0].split()) - 1 if lines else 0
         if width < 1:
-            raise ValueError("its first line is neither 'words numbers' nor a word with its numbers")
-    elif data[-1:] != b"\n":
-        raise ValueError("it is cut off: its last line does not end")
+            raise ValueError("its first line is neither 'number-of-words numbers-a-word' nor a word with its numbers")
     elif promised != len(lines):
         raise ValueError(f"its first line promises {promised} words, but {len(lines)} follow")
+    if data[-1:] != b"\n":
+        raise ValueError("it is cut off: its last line does not end")
     names, vectors = [], np.empty((len(lines[:limit]), width), np.float32)
     for i, line in enumerate(lines[:limit]):
         name, _, numbers = line.rstrip(b" \r").partition(b" ")
