@@ -85,6 +85,16 @@ def _on_first_call(kernel, module):
     return first_call
 
 
+def blas_info():
+    """What `matmul` runs on, as a dict: route, library file, processor core it is written for, threads, reason."""
+    if _backend == "numpy":
+        return {"route": "numpy", "library": "", "core": "", "threads": 0, "reason": "the plain kernels are in use"}
+    from tinymm.kernels.compiled._blas import blas
+
+    found = blas()
+    return {name: getattr(found, name) for name in ("route", "library", "core", "threads", "reason")}
+
+
 def _default_backend():
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         return "numpy"
