@@ -7,8 +7,8 @@
 array([2., 4.])
 """
 
-from tinymm import autograd, kernels
+from tinymm import autograd, kernels, nn, optim, train
 from tinymm.autograd import *  # noqa: F403
 
 __version__ = "0.1.0"
-__all__ = [*autograd.__all__, "kernels"]
+__all__ = [*autograd.__all__, "kernels", "nn", "optim", "train"]
