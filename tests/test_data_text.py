@@ -249,9 +249,11 @@ def f(x):
     """
     # A comment on
     # two lines.
+
     text = "a short string, not documentation"
     text = """A string over
 two lines of the source"""
+    # one plain sentence without a full stop
     raise SystemExit  # would stop the test, were it run
 raise SystemExit
 '''
@@ -261,6 +263,7 @@ raise SystemExit
         "a second paragraph that goes over two lines doesn't it",
         "a string over two lines of the source",
         "a comment on two lines",
+        "one plain sentence without a full stop",
     ]
 
 

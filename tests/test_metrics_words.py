@@ -92,11 +92,24 @@ def test_exclusion_does_part_of_the_work():
     assert without.total.correct == 0 and without.answers[0][4] == "c"
 
 
+def test_each_of_the_three_query_words_is_barred():
+    """Once for each of a, b, c: vectors with which that word would be the answer."""
+    cos, sin = np.cos(0.3), np.sin(0.3)
+    nearest_is_a = np.array([[1, 0], [cos, sin], [cos, -sin], [0.5, 0.6]])
+    nearest_is_b = np.array([[1, 0], [0.8, 0.6], [0.99, 0.1], [0.6, 0.8]])
+    nearest_is_c = nearest_is_b[[0, 2, 1, 3]]
+    for word, vectors in zip("abc", (nearest_is_a, nearest_is_b, nearest_is_c)):
+        free = metrics.analogies(vectors, list("abcd"), [("a", "b", "c", "d")], exclude=False)
+        assert free.answers[0][4] == word
+        assert metrics.analogies(vectors, list("abcd"), [("a", "b", "c", "d")]).answers[0][4] == "d"
+
+
 def test_case_is_the_same_and_other_spellings_of_a_query_word_are_barred_too():
     words = ["Man", "Woman", "King", "queen", "KING", "apple"]
     vectors = np.vstack([VECTORS[:4], VECTORS[2:3] * 1.01, VECTORS[4:]])
     result = metrics.analogies(vectors, words, [("man", "WOMAN", "king", "Queen")])
-    assert result.total == metrics.Score(1, 1, 0) and result.answers[0][4] == "queen"
+    assert result.total == metrics.Score(1, 1, 0)
+    assert result.answers == [("Man", "Woman", "King", "queen", "queen")]  # King comes before KING
     same = metrics.analogies(vectors, words, [("man", "man", "king", "apple")])
     assert same.answers[0][4] != "KING"
 

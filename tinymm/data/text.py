@@ -389,15 +389,15 @@ def documentation_lines(sources=None, *, progress=True):
     """
     from tqdm import tqdm
 
-    seen = set()
+    paragraphs, seen = set(), set()
     sources = _sources() if sources is None else sources
     for path in tqdm(sources, desc="collecting documentation", unit="file", leave=False,
                      disable=None if progress else True):  # fmt: skip
         for passage in _passages(path):
             for paragraph in _paragraphs(passage):
-                if paragraph in seen:
+                if paragraph in paragraphs:
                     continue
-                seen.add(paragraph)
+                paragraphs.add(paragraph)
                 for sentence in _SENTENCE_END.split(paragraph.lower()):
                     words = _WORD.findall(sentence)
                     if len(words) < max(3, 0.6 * len(sentence.split())):
