@@ -1,10 +1,7 @@
 """The one training loop: `fit`."""
 
-import contextlib
 import dataclasses
 import math
-import signal
-import threading
 import time
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import numpy as np
 
 from tinymm.autograd import no_grad, random
 from tinymm.io import checkpoints
+from tinymm.io.interrupt import ctrl_c
 from tinymm.optim import clip_grad_norm_
 
 
@@ -35,8 +33,7 @@ def fit(model, batches, optimizer, loss_fn, *, epochs=None, steps=None, schedule
 
     Parameters
     ----------
-    batches : Loader, or anything that can be iterated over once an epoch
-        A checkpoint needs a `tinymm.data.Loader`, whose place in the data is a part of it.
+    batches : `tinymm.data.loader.Loader`, or (without a checkpoint) what can be iterated over once an epoch
     loss_fn : callable
         ``loss_fn(model, batch)`` returns a Tensor of one element.
     schedule, clip : callable, float
@@ -49,38 +46,36 @@ def fit(model, batches, optimizer, loss_fn, *, epochs=None, steps=None, schedule
     checkpoint, checkpoint_every, resume : path, int, bool
         A file written after each epoch, at the end, and every so many steps. With `resume` an existing one is gone on
         from, and the end is, bit for bit, that of a run that was never interrupted.
-    callbacks : iterable of callable
-        ``callback(model, history)`` after each step, gradients still there; training stops when one returns True.
-    progress : bool
-        Show a progress bar, if the output is a terminal.
+    callbacks, progress : iterable of callable, bool
+        ``callback(model, history)`` after each step; True stops. The bar is shown if the output is a terminal.
 
     Returns
     -------
     History
-        Ctrl-C ends the current step (a second one does not wait for it), saves, and returns as well.
+        The model is in eval mode then. Ctrl-C (after the current step; a second one at once) saves and returns too.
 
     Raises
     ------
     FloatingPointError
         If the loss is not finite. The last checkpoint stays as it is.
-    ValueError
-        If there is no end, or the batches are no `Loader` where one is needed, or a generator that is used up.
     """
     from tqdm import tqdm
 
     if epochs is None and steps is None:
         raise ValueError("fit: no end is given; expected epochs=... or steps=...")
     if checkpoint is not None and not hasattr(batches, "state_dict"):
-        raise ValueError("fit: a checkpoint needs a tinymm.data.Loader, whose place in the data it can save")
+        raise ValueError("fit: a checkpoint needs a Loader, whose place in the data it can save")
+    if iter(batches) is batches or not getattr(batches, "__len__", lambda: 1)():
+        raise ValueError("fit: the batches are empty or can be used only once; expected a Loader or a list")
     history, best = History(), None
     steps, epochs = (math.inf if end is None else end for end in (steps, epochs))
 
     def save():
         if checkpoint is not None:
-            lists = {"loss": np.array(history.loss), "lr": np.array(history.lr)}
             checkpoints.save(checkpoint, {
                 "model": model.state_dict(), "optimizer": optimizer.state_dict(), "loader": batches.state_dict(),
-                "random": random.get_state(), "history": {**dataclasses.asdict(history), **lists}, "best": best})
+                "random": random.get_state(), "best": best,
+                "history": {**vars(history), "loss": np.array(history.loss), "lr": np.array(history.lr)}})
 
     if resume and checkpoint is not None and Path(checkpoint).exists():
         state = checkpoints.load(checkpoint)
@@ -90,12 +85,12 @@ def fit(model, batches, optimizer, loss_fn, *, epochs=None, steps=None, schedule
         best, history = state["best"], History(**state["history"])
         history.loss, history.lr = history.loss.tolist(), history.lr.tolist()
 
-    total = min(steps, epochs * len(batches) if hasattr(batches, "__len__") else math.inf)
+    total = min(steps, epochs * len(batches)) if hasattr(batches, "__len__") else steps
     bar = tqdm(total=total if total < math.inf else None, initial=len(history.loss), unit="step",
                disable=None if progress else True)
     start = time.perf_counter() - history.seconds
     reason = _finished(history, epochs, steps, patience)
-    with _ctrl_c() as pressed, bar:
+    with ctrl_c() as pressed, bar:
         while not reason:
             model.train()
             for batch in batches:
@@ -103,7 +98,7 @@ def fit(model, batches, optimizer, loss_fn, *, epochs=None, steps=None, schedule
                 scale = 1.0 if schedule is None else schedule(step)
                 loss = loss_fn(model, batch)
                 history.loss.append(loss.item())
-                history.lr.append(optimizer.param_groups[0]["lr"] * scale)
+                history.lr.append(scale * optimizer.param_groups[0]["lr"])
                 if not math.isfinite(history.loss[-1]):
                     raise FloatingPointError(f"fit: the loss is {history.loss[-1]} at step {step}; try a smaller lr or "
                                              "clip=1.0, or look for NaN in the data (tinymm.detect_anomaly)")
@@ -115,21 +110,20 @@ def fit(model, batches, optimizer, loss_fn, *, epochs=None, steps=None, schedule
                 history.seconds = time.perf_counter() - start
                 bar.update()
                 bar.set_postfix_str(f"loss {history.loss[-1]:.4f}", refresh=False)
-                if True in [callback(model, history) for callback in callbacks]:
-                    reason = "callback"
-                if pressed:
-                    reason = "interrupted"
+                asked = [callback(model, history) for callback in callbacks]
+                reason = "callback" if True in asked else "interrupted" if pressed else ""
                 if reason or step + 1 >= steps:
                     break
                 if checkpoint_every and (step + 1) % checkpoint_every == 0:
                     save()
             else:
                 history.epochs += 1
-            if validate is not None and not reason:
-                if _validate(model, validate, history, higher_is_better) and keep_best:
-                    best = model.state_dict()
-            history.stopped = reason = reason or _finished(history, epochs, steps, patience)
+            if validate is not None and not reason and _validate(model, validate, history, higher_is_better):
+                best = model.state_dict() if keep_best else None
+            reason = reason or _finished(history, epochs, steps, patience) or ("interrupted" if pressed else "")
+            history.stopped = reason
             save()
+    model.eval()
     if best is not None:
         model.load_state_dict(best)
     return history
@@ -138,9 +132,9 @@ def fit(model, batches, optimizer, loss_fn, *, epochs=None, steps=None, schedule
 def _finished(history, epochs, steps, patience):
     """Why training is over, or "". Looks at the history only, so that a resumed run decides alike."""
     waited = len(history.metrics) - 1 - history.best if history.metrics else 0
-    over = {"steps": len(history.loss) >= steps, "epochs": history.epochs >= epochs,
-            "patience": patience is not None and waited >= patience}
-    return next((reason for reason in over if over[reason]), "")
+    if len(history.loss) >= steps:
+        return "steps"
+    return "epochs" if history.epochs >= epochs else "patience" if patience is not None and waited >= patience else ""
 
 
 def _validate(model, validate, history, higher_is_better):
@@ -154,22 +148,3 @@ def _validate(model, validate, history, higher_is_better):
     if history.best is None or sign * found[first] < sign * history.metrics[history.best][first]:
         history.best = len(history.metrics) - 1
     return history.best == len(history.metrics) - 1
-
-
-@contextlib.contextmanager
-def _ctrl_c():
-    """Yield a list that is filled at the first Ctrl-C; the second one interrupts as ever."""
-    pressed = []
-
-    def handler(number, frame):
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(number)
-
-    here = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, handler) if here else None
-    try:
-        yield pressed
-    finally:
-        if here:
-            signal.signal(signal.SIGINT, before or signal.default_int_handler)

@@ -1,0 +1,1 @@
+"""Files: checkpoints, and vectors in the formats of others."""
