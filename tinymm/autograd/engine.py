@@ -109,7 +109,7 @@ def _collect(root):
 def _check_versions(node):
     """Raise if an array that the node's VJPs need has been written to since."""
     for i in node.captured:
-        place = node if i < 0 else node.edges[i]
+        place = node if i < 0 else node.edges[i] if i < len(node.edges) else None  # an input that was left out
         if place is not None:
             if place.rare is not None:
                 place = place.rare.get("view of", place)

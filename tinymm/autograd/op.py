@@ -11,7 +11,7 @@ An op is written once, forward and gradient side by side::
         return a * b, (d_a, d_b)
 
 * Positional arguments are tensors (the function sees their arrays), keyword-only arguments are static.
-* One VJP for each positional argument, None where there is none. Given dL/dy it returns dL/dx. Where x was broadcast
+* One VJP for each positional argument, None where there is none (None in place of the tuple: no gradient at all). Given dL/dy it returns dL/dx. Where x was broadcast
   it may return the larger shape: the engine sums, once, for all ops.
 * An op of several outputs returns a tuple of arrays; its VJPs take one cotangent an output, None for an unused one.
 * A fused op may return one callable in place of the tuple: given g and a tuple of booleans (which inputs need a
@@ -97,7 +97,7 @@ class Spec:
     """
 
     __slots__ = ("name", "function", "samples", "torch", "fuses", "composition", "override", "variadic", "names",
-                 "captured")
+                 "static", "captured")
 
     def __init__(self, function, samples, torch, fuses, composition):
         self.name, self.function, self.samples, self.torch = function.__name__, function, samples, torch
@@ -105,6 +105,7 @@ class Spec:
         parameters = inspect.signature(function).parameters.values()
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.names = [p.name for p in parameters if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
+        self.static = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
         self.captured = {}
 
 
@@ -170,7 +171,7 @@ def _make_apply(spec):
         out.written = 0
         if MODE.anomaly:
             _check_forward(name, arrays, (y,))
-        if not record or not MODE.recording:
+        if not record or vjps is None or not MODE.recording:
             out.node = None
             out.requires_grad = False
             if y.base is not None:
@@ -255,7 +256,7 @@ def _find_captured(spec, vjps, arrays, y):
                     found.update(
                         i for i, x in enumerate(arrays) if type(x) is _ndarray and np.may_share_memory(array, x)
                     )
-    result = tuple(sorted(i for i in found if i < len(arrays)))
+    result = tuple(sorted(found))
     if key is not None:
         spec.captured[key] = result
     return result

@@ -9,6 +9,7 @@ called, so that an op that is replaced (`tinymm.use`) is replaced everywhere.
 """
 
 import contextlib
+import inspect
 import itertools
 
 import numpy as np
@@ -294,14 +295,40 @@ class Tensor:
         raise TypeError(f"np.{name} has no gradient here; use np.{name}(t.data) for the values alone")
 
     def __array_function__(self, function, types, args, kwargs):
-        name = function.__name__
+        name = _FUNCTION_NAMES.get(function.__name__, function.__name__)
         if name in OPS:
-            return OPS[name](*args, **kwargs)
+            return _call_as_numpy(OPS[name], function, args, kwargs)
         if name in ("shape", "ndim", "size", "array_repr", "array_str", "may_share_memory", "shares_memory", "argmax",
                     "argmin", "argsort", "allclose", "array_equal", "isclose", "zeros_like", "ones_like", "empty_like",
                     "full_like", "result_type", "any", "all", "nonzero", "unique", "can_cast"):
             return function(*_arrays(args), **_arrays(kwargs))
         raise TypeError(f"np.{name} has no gradient here; use np.{name}(t.data) for the values alone")
+
+
+_FUNCTION_NAMES = {"amax": "max", "amin": "min", "ravel": "flatten"}
+_ARGUMENT_NAMES = {"a_min": "min", "a_max": "max"}
+
+
+def _call_as_numpy(op, function, args, kwargs):
+    """Call an op as NumPy's `function` is called: what NumPy takes in order and the op by keyword gets its name."""
+    if op.spec.name == "einsum":
+        return op(*args[1:], subscripts=args[0])
+    given = inspect.signature(function).bind(*args, **kwargs)
+    given = {**given.arguments, **given.arguments.get("kwargs", {})}
+    given.pop("kwargs", None)
+    if op.spec.name == "norm":
+        kind, x = given.pop("ord", None), given["x"]
+        if kind is not None and not (kind == "fro" and x.ndim == 2):
+            if x.ndim > 1 and not isinstance(given.get("axis"), int):
+                raise TypeError("np.linalg.norm: the norm of a matrix by `ord` has no gradient here; only ord=None has")
+            given["ord"] = kind
+    defaults = inspect.signature(function).parameters
+    names = list(given)[:1 if op.spec.variadic else len(op.spec.names)]
+    static = {
+        _ARGUMENT_NAMES.get(name, name): value for name, value in given.items()
+        if name not in names and not (name in defaults and value is defaults[name].default)
+    }
+    return op(*[given[name] for name in names], **static)
 
 
 def _arrays(x):
@@ -373,14 +400,19 @@ Tensor.__getitem__ = lambda self, index: OPS["getitem"](self, index=index)
 
 def _method(name):
     def method(self, *args, **kwargs):
-        return OPS[name](self, *args, **kwargs)
+        op = OPS[name]
+        if args:  # t.swapaxes(0, 1): what is static goes by name
+            n = len(op.spec.names) - 1
+            kwargs.update(zip(op.spec.static, args[n:]))
+            args = args[:n]
+        return op(self, *args, **kwargs)
     method.__name__ = name
     return method
 
 
 _ELEMENTWISE = ("exp", "log", "sqrt", "abs", "sign", "square", "sin", "cos", "tan", "sinh", "cosh", "tanh", "sigmoid",
                 "relu", "clip", "softmax", "log_softmax", "flatten", "swapaxes", "squeeze", "expand_dims", "take",
-                "astype")
+                "astype", "moveaxis", "repeat", "roll", "flip", "dot")
 _REDUCTIONS = ("sum", "mean", "var", "std", "max", "min", "prod", "logsumexp", "cumsum")
 for _name in _ELEMENTWISE:
     setattr(Tensor, _name, _method(_name))
@@ -408,4 +440,5 @@ def _shape_method(name, keyword):
 
 Tensor.reshape = _shape_method("reshape", "shape")
 Tensor.transpose = _shape_method("transpose", "axes")
+Tensor.permute = _shape_method("permute", "dims")
 Tensor.broadcast_to = _shape_method("broadcast_to", "shape")

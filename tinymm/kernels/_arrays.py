@@ -39,7 +39,7 @@ def integers(x, name="index", dtype=np.int64):
     x = np.asarray(x)
     if x.dtype.kind not in "iu":
         raise TypeError(f"{name} has dtype {x.dtype}; expected integers. Try {name}.astype(np.int64)")
-    x = np.ascontiguousarray(x, dtype=dtype)
+    x = np.asarray(x, dtype=dtype, order="C")
     return x if x.flags.writeable else x.copy()
 
 
