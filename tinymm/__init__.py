@@ -7,8 +7,9 @@
 array([2., 4.])
 """
 
-from tinymm import autograd, kernels, nn, optim, train
+from tinymm import autograd, kernels, nn, ops, optim, train
 from tinymm.autograd import *  # noqa: F403
+from tinymm.ops import *  # noqa: F403
 
 __version__ = "0.1.0"
-__all__ = [*autograd.__all__, "kernels", "nn", "optim", "train"]
+__all__ = [*autograd.__all__, *ops.__all__, "kernels", "nn", "optim", "train"]
