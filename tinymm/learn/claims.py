@@ -156,5 +156,7 @@ def _short(x):
 
 
 def _region(direction, bound):
-    return f"claimed within {_short(bound[0])} to {_short(bound[1])}" if direction == "within" \
-        else f"claimed {direction} {_short(bound)}"  # fmt: skip
+    if direction != "within":
+        return f"claimed {direction} {_short(bound)}"
+    low, high = bound
+    return f"claimed {_short(low)}" if low == high else f"claimed {_short(low)} to {_short(high)}"

@@ -25,7 +25,11 @@ def run(name, **options):
     LessonError
         If the lesson's code fails; what it had found out by then is written to ``claims.json`` all the same.
     """
+    from tinymm import kernels
+    from tinymm.autograd import OPS
+
     head = lessons.header(name)
+    backend, ops = kernels.backend(), set(OPS)
     lesson = context.Lesson(name, **options)
     print(f"Lesson {name[:2]}: {head.title} ({head.kind}, {head.minutes} minutes to read"
           f"{'; --fast' if lesson.fast else ''})")  # fmt: skip
@@ -41,6 +45,9 @@ def run(name, **options):
         raise
     finally:
         context._active = None
+        kernels.use(backend)
+        for op in set(OPS) - ops:  # what the lesson has added
+            del OPS[op]
     return lesson
 
 

@@ -43,10 +43,12 @@ def figure(rows=1, cols=1, size=(4.0, 3.0), title=None, **subplots):
     axes : one Axes, or an array of them: (cols,) or (rows,) for a single row or column, else (rows, cols)
     """
     import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
         fig = Figure(figsize=(size[0] * cols, size[1] * rows), dpi=DPI, layout="constrained")
+        FigureCanvasAgg(fig)
         axes = fig.subplots(rows, cols, **subplots)
         if title:
             fig.suptitle(title, fontsize=11)
@@ -111,14 +113,13 @@ def overlaps(fig):
 
     fig.draw_without_rendering()
     renderer = fig.canvas.get_renderer()
+    hidden = _hidden(fig)
     boxes = []
     for text in fig.findobj(Text):
-        if not text.get_visible() or not text.get_text().strip() or text.get_rotation() % 90:
-            continue
-        box = text.get_window_extent(renderer)
-        if _hidden(text, fig, box):
-            continue
-        boxes.append((text.get_text(), box.x0 + 1, box.y0 + 1, box.x1 - 1, box.y1 - 1))
+        if text.get_visible() and text.get_text().strip() and not text.get_rotation() % 90 and id(text) not in hidden:
+            box = text.get_window_extent(renderer)
+            air = 1 + 0.12 * min(box.width, box.height)  # a text's box is larger than its ink
+            boxes.append((text.get_text(), box.x0 + 1, box.y0 + air, box.x1 - 1, box.y1 - air))
     return [
         (a[0], b[0])
         for a, b in itertools.combinations(boxes, 2)
@@ -126,23 +127,23 @@ def overlaps(fig):
     ]
 
 
-def _hidden(text, fig, box):
-    """Ticks beyond the axes' limits keep their texts, undrawn; so do texts of axes that are switched off."""
-    axes = text.axes
-    if axes is None:
-        return False
-    if not axes.get_visible():
-        return True
-    if not axes.axison and text in [*axes.get_xticklabels(which="both"), *axes.get_yticklabels(which="both"),
-                                    axes.xaxis.label, axes.yaxis.label]:  # fmt: skip
-        return True
-    area = axes.get_window_extent()
-    x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
-    if text in axes.get_xticklabels(which="both"):
-        return not area.x0 - 1 <= x <= area.x1 + 1
-    if text in axes.get_yticklabels(which="both"):
-        return not area.y0 - 1 <= y <= area.y1 + 1
-    return False
+def _hidden(fig):
+    """The ids of texts that exist and are not drawn: of axes that are off, and of ticks beyond an axis's limits."""
+    found = set()
+    for axes in fig.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            shown = axes.get_visible() and axes.axison and axis.get_visible()
+            scale = axis.get_transform().transform
+            low, high = sorted(scale(axis.get_view_interval()))
+            slack = 1e-6 * (high - low)
+            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+                if not (shown and low - slack <= scale(tick.get_loc()) <= high + slack):
+                    found |= {id(tick.label1), id(tick.label2)}
+            if not shown:
+                found |= {id(axis.label), id(axis.offsetText)}
+        if not axes.get_visible():
+            found |= {id(text) for text in (axes.title, axes._left_title, axes._right_title, *axes.texts)}
+    return found
 
 
 def _fewer_colours(buffer, source):

@@ -29,7 +29,7 @@ def draw_graph(output, names, *, title=None, digits=3):
         raise ValueError(f"draw_graph: shape {output.shape}; expected one number that was computed from tensors")
     places, edges = _layout(output.node)
     gradients = _gradients(output, places)
-    known = {(t.node if t.node is not None else t): (name, t) for name, t in names.items()}
+    known = {(t if t.node is None else t.node): (name, t) for name, t in names.items()}
 
     from matplotlib.patches import FancyBboxPatch
 
@@ -44,7 +44,9 @@ def draw_graph(output, names, *, title=None, digits=3):
                                               max(y for _, y in places.values()) + 0.5))  # fmt: skip
     for a, b in edges:
         (x0, y0), (x1, y1) = places[a], places[b]
-        axes.annotate("", (x1 - 0.36, y1), (x0 + 0.36, y0), arrowprops={"arrowstyle": "->", "color": "0.4"})
+        bend = 0.0 if x1 - x0 == 1 else 0.25 if y0 <= y1 else -0.25  # around the steps between
+        axes.annotate("", (x1 - 0.36, y1), (x0 + 0.36, y0), zorder=0,
+                      arrowprops={"arrowstyle": "->", "color": "0.4", "connectionstyle": f"arc3,rad={bend}"})
     for item, (x, y) in places.items():
         name, tensor = known.get(item, ("", None))
         leaf = type(item) is Tensor
@@ -111,9 +113,9 @@ def _inputs(item):
     """What a node was computed from, each once. A pair of outputs of one op is one step."""
     if type(item) is Tensor:
         return []
-    if item.parent is not None:
-        return [item.parent]
-    return list(dict.fromkeys(edge for edge in item.edges if edge is not None))
+    if item.rare is not None and "output of" in item.rare:
+        return [item.rare["output of"]]
+    return list(dict.fromkeys(e for e in item.edges if e is not None and (type(e) is not Tensor or e.requires_grad)))
 
 
 def _gradients(output, places):
@@ -121,28 +123,19 @@ def _gradients(output, places):
     found, hooked = {}, []
     kept = [(item, item.grad) for item in places if type(item) is Tensor]
     for item in places:
-        def hook(g, item=item):
-            found[item] = np.array(g)
+        def hook(gradient, item=item):
+            found[item] = found.get(item, 0) + gradient  # a leaf is visited once for each use
 
-        attribute = "_hooks" if type(item) is Tensor else "hooks"
-        hooks = getattr(item, attribute)
-        if hooks is None:
-            hooks = []
-            setattr(item, attribute, hooks)
+        if item.rare is None:
+            item.rare = {}
+        hooks = item.rare.setdefault("hooks", [])
         hooks.append(hook)
-        hooked.append((item, attribute, hooks, hook))
-    for leaf, _ in kept:
-        leaf.grad = None
+        hooked.append((hooks, hook))
     try:
         output.backward(retain_graph=True)
-        for leaf, _ in kept:
-            if leaf.grad is not None:
-                found[leaf] = leaf.grad
     finally:
         for leaf, grad in kept:
             leaf.grad = grad
-        for item, attribute, hooks, hook in hooked:
+        for hooks, hook in hooked:
             hooks.remove(hook)
-            if not hooks:
-                setattr(item, attribute, None)
     return found
