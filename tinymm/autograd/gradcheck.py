@@ -241,9 +241,9 @@ class _Check:
                 if not (smooth & ~kink).all():
                     self.report.n_kinks += 1
                     if single:
-                        warnings.warn(f"gradcheck: {self.place(where)} lies at a kink: the differences to the left and to "
-                                      f"the right are {left2[0]:.6g} and {right2[0]:.6g}; left out", KinkWarning,
-                                      stacklevel=5)
+                        warnings.warn(
+                            f"gradcheck: {self.place(where)} lies at a kink: the differences to the left and to the "
+                            f"right are {left2[0]:.6g} and {right2[0]:.6g}; left out", KinkWarning, stacklevel=5)
                     return
                 error = np.abs(gradient - central)
         relative = np.max(error / np.maximum(1, np.maximum(np.abs(gradient), np.abs(central))))

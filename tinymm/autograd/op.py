@@ -11,8 +11,8 @@ An op is written once, forward and gradient side by side::
         return a * b, (d_a, d_b)
 
 * Positional arguments are tensors (the function sees their arrays), keyword-only arguments are static.
-* One VJP for each positional argument, None where there is none (None in place of the tuple: no gradient at all). Given dL/dy it returns dL/dx. Where x was broadcast
-  it may return the larger shape: the engine sums, once, for all ops.
+* One VJP for each positional argument, None where there is none (None in place of the tuple: no gradient at all).
+  Given dL/dy it returns dL/dx. Where x was broadcast it may return the larger shape: the engine sums, once, for all ops.
 * An op of several outputs returns a tuple of arrays; its VJPs take one cotangent an output, None for an unused one.
 * A fused op may return one callable in place of the tuple: given g and a tuple of booleans (which inputs need a
   gradient) it returns a tuple with one entry for each input.

@@ -34,7 +34,7 @@ def _reduced(name, loss, reduction, vjps, count=None):
     return np.asarray(y), tuple(spread(vjp) for vjp in vjps)
 
 
-# ---- classes ---------------------------------------------------------------------------------------------------------------
+# ---- classes -------------------------------------------------------------------------------------------------------
 
 
 def _class_samples(rng):
@@ -43,13 +43,17 @@ def _class_samples(rng):
 
     ignored = np.array([1, -100, 0, 2, -100])
     return [
-        Sample(rng.normal(size=(5, 3)), targets(3, 5)), Sample(rng.normal(size=(5, 3)), targets(3, 5), reduction="none"),
+        Sample(rng.normal(size=(5, 3)), targets(3, 5)),
+        Sample(rng.normal(size=(5, 3)), targets(3, 5), reduction="none"),
         Sample(rng.normal(size=(5, 3)), ignored, reduction="sum"), Sample(rng.normal(size=(5, 3)), ignored),
-        Sample(rng.normal(size=(5, 3)), ignored % 3, ignore_index=1), Sample(rng.normal(size=(2, 3, 5, 7)), targets(3, 2, 5, 7)),
+        Sample(rng.normal(size=(5, 3)), ignored % 3, ignore_index=1),
+        Sample(rng.normal(size=(2, 3, 5, 7)), targets(3, 2, 5, 7)),
         Sample(rng.normal(size=(2, 5, 3)), targets(3, 2, 5), axis=-1, reduction="none"),
-        Sample(rng.normal(size=(5, 3)), ignored, weight=np.array([0.2, 1.0, 3.0])), Sample(rng.normal(size=3), targets(3)),
+        Sample(rng.normal(size=(5, 3)), ignored, weight=np.array([0.2, 1.0, 3.0])),
+        Sample(rng.normal(size=3), targets(3)),
         Sample(rng.normal(size=(5, 3)), targets(3, 5), weight=np.array([0.2, 1.0, 3.0]), reduction="none"),
-        Sample(rng.normal(size=(0, 3)), targets(3, 0), reduction="sum"), Sample(rng.normal(size=(3, 5)).T, targets(3, 5)),
+        Sample(rng.normal(size=(0, 3)), targets(3, 0), reduction="sum"),
+        Sample(rng.normal(size=(3, 5)).T, targets(3, 5)),
         Sample(rng.normal(size=(2, 1)), targets(1, 2))]
 
 
@@ -58,15 +62,28 @@ def _smooth_samples(rng):
     return [
         Sample(rng.normal(size=(5, 3)), np.array([1, -100, 0, 2, -100]), label_smoothing=0.1),
         Sample(rng.normal(size=(2, 3, 5)), rng.integers(0, 3, size=(2, 5)), label_smoothing=0.2, weight=weight),
-        Sample(rng.normal(size=(5, 3)), np.array([1, -100, 0, 2, -100]), label_smoothing=0.3, weight=weight, reduction="none"),
+        Sample(rng.normal(size=(5, 3)), np.array([1, -100, 0, 2, -100]), label_smoothing=0.3, weight=weight,
+        reduction="none"),
         Sample(rng.normal(size=(5, 3)), rng.dirichlet(np.ones(3), size=5), check=(0,)),
-        Sample(rng.normal(size=(5, 3)), rng.dirichlet(np.ones(3), size=5), check=(0,), weight=weight, label_smoothing=0.1, reduction="sum"),
-        Sample(rng.normal(size=(2, 3, 5)), rng.dirichlet(np.ones(3), size=(2, 5)).swapaxes(1, 2), check=(0,), reduction="none")]
+        Sample(rng.normal(size=(5, 3)), rng.dirichlet(np.ones(3), size=5), check=(0,), weight=weight,
+        label_smoothing=0.1, reduction="sum"),
+        Sample(rng.normal(size=(2, 3, 5)), rng.dirichlet(np.ones(3), size=(2, 5)).swapaxes(1, 2), check=(0,),
+        reduction="none")]
+
+
+def _cross_entropy_of_parts(logits, targets, *, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0,
+                            axis=None):
+    axis = (1 if logits.ndim > 1 else 0) if axis is None else axis
+    q, count = _target_weights(logits.data, np.asarray(targets), weight, ignore_index, label_smoothing, axis)
+    loss = OPS["negative"](OPS["sum"](OPS["multiply"](OPS["log_softmax"](logits, axis=axis), q), axis=axis))
+    if reduction == "none":
+        return loss
+    total = OPS["sum"](loss)
+    return total if reduction == "sum" else OPS["divide"](total, np.asarray(count, logits.dtype))
 
 
 @op(samples=lambda rng: _class_samples(rng) + _smooth_samples(rng), torch="nn.functional.cross_entropy",
-    fuses=("log_softmax",),
-    composition=lambda logits, targets, *, axis=None, **static: _cross_entropy_of_parts(logits, targets, axis, **static))
+    fuses=("log_softmax",), composition=_cross_entropy_of_parts)
 def cross_entropy(logits, targets, *, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0, axis=None):
     """-log softmax(logits) at the target class.
 
@@ -101,8 +118,7 @@ def cross_entropy(logits, targets, *, weight=None, ignore_index=-100, reduction=
             d = kernels.cross_entropy_backward(g, rows, targets, lse, ignore_index, label_smoothing)
             return np.moveaxis(d, -1, axis)
 
-        count = targets.size if ignore_index < 0 and not _any_equal(targets, ignore_index) else np.sum(targets != ignore_index)
-        return _reduced("cross_entropy", loss, reduction, (d_logits, None), count)
+        return _reduced("cross_entropy", loss, reduction, (d_logits, None), np.count_nonzero(targets != ignore_index))
 
     q, count = _target_weights(logits, targets, weight, ignore_index, label_smoothing, axis)
     y = kernels.log_softmax(logits, axis)
@@ -111,10 +127,6 @@ def cross_entropy(logits, targets, *, weight=None, ignore_index=-100, reduction=
         return kernels.log_softmax_backward(np.expand_dims(g, axis) * -q, y, axis)
 
     return _reduced("cross_entropy", -np.sum(q * y, axis=axis), reduction, (d_logits, None), count)
-
-
-def _any_equal(targets, value):
-    return bool((targets == value).any())
 
 
 def _target_weights(logits, targets, weight, ignore_index, label_smoothing, axis):
@@ -132,9 +144,9 @@ def _target_weights(logits, targets, weight, ignore_index, label_smoothing, axis
         expected = np.moveaxis(logits, axis, -1).shape[:-1]
         keep = targets != ignore_index
         if targets.shape != expected:
-            raise ValueError(f"targets have shape {targets.shape}; expected {expected}, one class for each row of logits")
+            raise ValueError(f"targets have shape {targets.shape}; expected {expected}, one class a row of logits")
         if ((targets < 0) | (targets >= V))[keep].any():
-            raise IndexError(f"a target is out of range for {V} classes; expected 0 .. {V - 1}, or {ignore_index} to ignore")
+            raise IndexError(f"a target is out of range for {V} classes; expected 0 .. {V - 1}, or {ignore_index}")
         q = (np.where(keep, targets, -1)[..., None] == np.arange(V)).astype(dtype)
         count = keep.sum() if weight is None else (q * weight).sum()
     if label_smoothing:
@@ -142,16 +154,6 @@ def _target_weights(logits, targets, weight, ignore_index, label_smoothing, axis
         q = q * (1 - label_smoothing) + (smooth if targets.dtype.kind == "f" else np.where(keep[..., None], smooth, 0))
     q = (q if weight is None else q * weight).astype(dtype, copy=False)
     return np.moveaxis(q, -1, axis), count
-
-
-def _cross_entropy_of_parts(logits, targets, axis, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
-    axis = (1 if logits.ndim > 1 else 0) if axis is None else axis
-    q, count = _target_weights(logits.data, np.asarray(targets), weight, ignore_index, label_smoothing, axis)
-    loss = OPS["negative"](OPS["sum"](OPS["multiply"](OPS["log_softmax"](logits, axis=axis), q), axis=axis))
-    if reduction == "none":
-        return loss
-    total = OPS["sum"](loss)
-    return total if reduction == "sum" else OPS["divide"](total, np.asarray(count, logits.dtype))
 
 
 @op(samples=_class_samples, torch="nn.functional.nll_loss")
@@ -164,9 +166,11 @@ def nll_loss(log_probs, targets, *, weight=None, ignore_index=-100, reduction="m
 
 
 @op(samples=lambda rng: [
-    Sample(rng.normal(size=(5, 3)), rng.integers(0, 3, size=5)), Sample(rng.normal(size=(5, 7)), rng.integers(0, 7, size=5), reduction="none"),
+    Sample(rng.normal(size=(5, 3)), rng.integers(0, 3, size=5)),
+    Sample(rng.normal(size=(5, 7)), rng.integers(0, 7, size=5), reduction="none"),
     Sample(rng.normal(size=(5, 3)), rng.integers(0, 3, size=5), margin=0.3, reduction="sum"),
-    Sample(rng.normal(size=(5, 3)), rng.integers(0, 3, size=5), p=2), Sample(rng.normal(size=(0, 3)), np.zeros(0, int), reduction="sum")],
+    Sample(rng.normal(size=(5, 3)), rng.integers(0, 3, size=5), p=2),
+    Sample(rng.normal(size=(0, 3)), np.zeros(0, int), reduction="sum")],
     torch="nn.functional.multi_margin_loss")
 def multi_margin_loss(x, targets, *, p=1, margin=1.0, reduction="mean"):
     """The multi-class hinge loss: sum over c != t of max(0, margin - x_t + x_c)^p / V, for each row of (B, V)."""
@@ -183,13 +187,16 @@ def multi_margin_loss(x, targets, *, p=1, margin=1.0, reduction="mean"):
     return _reduced("multi_margin_loss", (gap**p).sum(axis=1) / V, reduction, (d_x, None))
 
 
-# ---- yes or no -------------------------------------------------------------------------------------------------------------
+# ---- yes or no -----------------------------------------------------------------------------------------------------
 
 
 @op(samples=lambda rng: [
-    Sample(rng.normal(size=(2, 3)), rng.random((2, 3))), Sample(rng.normal(size=(7,)), rng.random(7), reduction="none"),
-    Sample(rng.normal(size=(2, 3)), rng.random((2, 3)), weight=rng.random(3), pos_weight=rng.random(3), reduction="sum"),
-    Sample(rng.normal(size=(0, 3)), rng.random((0, 3)), reduction="sum"), Sample(rng.normal(size=(5, 2)).T, rng.random((2, 5)))],
+    Sample(rng.normal(size=(2, 3)), rng.random((2, 3))),
+    Sample(rng.normal(size=(7,)), rng.random(7), reduction="none"),
+    Sample(rng.normal(size=(2, 3)), rng.random((2, 3)), weight=rng.random(3), pos_weight=rng.random(3),
+    reduction="sum"),
+    Sample(rng.normal(size=(0, 3)), rng.random((0, 3)), reduction="sum"),
+    Sample(rng.normal(size=(5, 2)).T, rng.random((2, 5)))],
     torch="nn.functional.binary_cross_entropy_with_logits")
 def bce_with_logits(logits, targets, *, weight=None, pos_weight=None, reduction="mean"):
     """-(t log s + (1 - t) log(1 - s)) with s = sigmoid(logits), without overflow.
@@ -218,7 +225,8 @@ def bce_with_logits(logits, targets, *, weight=None, pos_weight=None, reduction=
 
 @op(samples=lambda rng: [
     Sample(draw(rng, s, 0.1, 0.9), draw(rng, s, 0, 1), reduction=r) for s, r in [
-        ((2, 3), "mean"), ((7,), "none"), ((2, 1, 5), "sum"), ((0, 3), "sum")]], torch="nn.functional.binary_cross_entropy")
+        ((2, 3), "mean"), ((7,), "none"), ((2, 1, 5), "sum"),
+        ((0, 3), "sum")]], torch="nn.functional.binary_cross_entropy")
 def binary_cross_entropy(probs, targets, *, reduction="mean"):
     """-(t log p + (1 - t) log(1 - p)); the logarithms are not allowed below -100, as in torch."""
     _same_shape("binary_cross_entropy", probs, targets)
@@ -233,8 +241,10 @@ def binary_cross_entropy(probs, targets, *, reduction="mean"):
 
 
 @op(samples=lambda rng: [
-    Sample(np.log(draw(rng, s, 0.1, 0.9)), t(draw(rng, s, 0.1, 0.9)), reduction=r, log_target=t is np.log) for s, r, t in [
-        ((2, 3), "mean", np.array), ((2, 3), "batchmean", np.array), ((7,), "none", np.log), ((2, 1, 5), "sum", np.log),
+    Sample(np.log(draw(rng, s, 0.1, 0.9)), t(draw(rng, s, 0.1, 0.9)), reduction=r, log_target=t is np.log) for s, r,
+    t in [
+        ((2, 3), "mean", np.array), ((2, 3), "batchmean", np.array), ((7,), "none", np.log),
+        ((2, 1, 5), "sum", np.log),
         ((0, 3), "sum", np.array)]], torch="nn.functional.kl_div")
 def kl_div(log_probs, targets, *, reduction="mean", log_target=False):
     """targets * (log targets - log_probs): summed over classes, the divergence KL(targets || probs).
@@ -260,10 +270,11 @@ def kl_div(log_probs, targets, *, reduction="mean", log_target=False):
         return g * (t + loss) if log_target else g * np.where(targets > 0, 1 + log_t - log_probs, 0)
 
     count = len(log_probs) if reduction == "batchmean" else None
-    return _reduced("kl_div", loss, "mean" if reduction == "batchmean" else reduction, (lambda g: -g * t, d_targets), count)
+    reduction = "mean" if reduction == "batchmean" else reduction
+    return _reduced("kl_div", loss, reduction, (lambda g: -g * t, d_targets), count)
 
 
-# ---- distances -------------------------------------------------------------------------------------------------------------
+# ---- distances -----------------------------------------------------------------------------------------------------
 
 
 def _pairs(**static):
@@ -315,7 +326,7 @@ def huber_loss(x, target, *, reduction="mean", delta=1.0):
     return _reduced("huber_loss", slope * (d - 0.5 * slope), reduction, (lambda g: g * slope, lambda g: -g * slope))
 
 
-# ---- margins ---------------------------------------------------------------------------------------------------------------
+# ---- margins -------------------------------------------------------------------------------------------------------
 
 
 def _signs(rng, *shape):
@@ -334,7 +345,8 @@ def hinge_embedding_loss(x, y, *, margin=1.0, reduction="mean"):
 
 
 @op(samples=lambda rng: [
-    Sample(draw(rng, s, -2, 0), draw(rng, s, 0.4, 2), _signs(rng, *s), margin=m, reduction=r, check=(0, 1)) for s, m, r in [
+    Sample(draw(rng, s, -2, 0), draw(rng, s, 0.4, 2), _signs(rng, *s), margin=m, reduction=r, check=(0, 1)) for s, m,
+    r in [
         ((2, 3), 0.0, "mean"), ((7,), 0.3, "none"), ((2, 1, 5), 0.0, "sum"), ((0, 3), 0.0, "sum")]],
     torch="nn.functional.margin_ranking_loss")
 def margin_ranking_loss(a, b, y, *, margin=0.0, reduction="mean"):
@@ -376,7 +388,8 @@ def _cosine_embedding(a, b, y, *, margin=0.0, reduction="mean"):
 
 
 @op(samples=lambda rng: [
-    Sample(rng.normal(size=s), rng.normal(size=s), _signs(rng, *s[:-1]), margin=m, reduction=r, check=(0, 1)) for s, m, r in [
+    Sample(rng.normal(size=s), rng.normal(size=s), _signs(rng, *s[:-1]), margin=m, reduction=r, check=(0, 1)) for s,
+    m, r in [
         ((7, 3), 0.0, "mean"), ((5, 2), 0.3, "none"), ((3,), 0.0, "sum"), ((0, 3), 0.0, "sum")]],
     torch="nn.functional.cosine_embedding_loss", fuses=("cosine_similarity", "where", "subtract", "relu"),
     composition=_cosine_embedding)
@@ -401,4 +414,4 @@ def cosine_embedding_loss(a, b, y, *, margin=0.0, reduction="mean"):
 
 def _same_shape(name, x, target):
     if x.shape != target.shape:
-        raise ValueError(f"{name}: the input has shape {x.shape} and the target {target.shape}; expected one shape for both")
+        raise ValueError(f"{name}: the input has shape {x.shape}, the target {target.shape}; expected one shape for both")

@@ -7,13 +7,13 @@ import numpy as np
 from tinymm import kernels
 from tinymm.autograd import random
 from tinymm.autograd.op import Sample, op
-from tinymm.autograd.tensor import OPS, Tensor
 
 _rows = [((2, 3, 5), -1), ((2, 3, 5), 1), ((3, 1), -1), ((0, 3), -1), ((7,), 0)]
 
 
 def _softmax_samples(rng):
-    return [Sample(rng.normal(size=s), axis=axis) for s, axis in _rows] + [Sample(rng.normal(size=(5, 6)).T[::2], axis=-1)]
+    return [Sample(rng.normal(size=s), axis=axis) for s, axis in _rows] + [Sample(rng.normal(size=(5, 6)).T[::2],
+    axis=-1)]
 
 
 @op(samples=_softmax_samples, torch="nn.functional.softmax")
@@ -30,13 +30,14 @@ def log_softmax(x, *, axis=-1):
     return y, (lambda g: kernels.log_softmax_backward(g, y, axis),)
 
 
-# ---- normalisation -------------------------------------------------------------------------------------------------------
+# ---- normalisation -------------------------------------------------------------------------------------------------
 
 
 @op(samples=lambda rng: [
     Sample(rng.normal(size=(2, 3, 5)), rng.normal(size=5), rng.normal(size=5)),
     Sample(rng.normal(size=(2, 3, 5)), rng.normal(size=(3, 5)), rng.normal(size=(3, 5)), eps=1e-3),
-    Sample(rng.normal(size=(2, 7))), Sample(rng.normal(size=(2, 7)), rng.normal(size=7)), Sample(rng.normal(size=(2, 7)), None, rng.normal(size=7)),
+    Sample(rng.normal(size=(2, 7))), Sample(rng.normal(size=(2, 7)), rng.normal(size=7)),
+    Sample(rng.normal(size=(2, 7)), None, rng.normal(size=7)),
     Sample(rng.normal(size=(0, 3)), rng.normal(size=3), rng.normal(size=3)),
     Sample(rng.normal(size=(2, 1)), rng.normal(size=1), rng.normal(size=1)),
     Sample(rng.normal(size=(5, 3)).T, rng.normal(size=5), rng.normal(size=5))], torch="nn.functional.layer_norm")
@@ -60,7 +61,7 @@ def layer_norm(x, weight=None, bias=None, *, eps=1e-5):
     normalized = x.shape[-1:] if given is None else given.shape
     for name, p in (("weight", weight), ("bias", bias)):
         if p is not None and (p.shape != x.shape[x.ndim - p.ndim:] or p.shape != normalized):
-            raise ValueError(f"layer_norm: {name} has shape {p.shape}; expected {normalized}, the last axes of x {x.shape}")
+            raise ValueError(f"layer_norm: {name} has shape {p.shape}; expected {normalized}, the end of x {x.shape}")
     shape, n = x.shape, math.prod(normalized)
     x = x.reshape(math.prod(shape[:len(shape) - len(normalized)]), n)
     if weight is not None:
@@ -77,9 +78,11 @@ def layer_norm(x, weight=None, bias=None, *, eps=1e-5):
 @op(samples=lambda rng: [
     Sample(rng.normal(size=(2, 6, 5)), rng.normal(size=6), rng.normal(size=6), num_groups=3),
     Sample(rng.normal(size=(2, 6, 3, 5)), rng.normal(size=6), rng.normal(size=6), num_groups=1),
-    Sample(rng.normal(size=(2, 3, 5)), num_groups=3), Sample(rng.normal(size=(0, 4, 5)), rng.normal(size=4), rng.normal(size=4), num_groups=2),
+    Sample(rng.normal(size=(2, 3, 5)), num_groups=3),
+    Sample(rng.normal(size=(0, 4, 5)), rng.normal(size=4), rng.normal(size=4), num_groups=2),
     Sample(rng.normal(size=(5, 6)), rng.normal(size=6), num_groups=2),
-    Sample(rng.normal(size=(5, 4, 2)).T, rng.normal(size=4), rng.normal(size=4), num_groups=2)], torch="nn.functional.group_norm")
+    Sample(rng.normal(size=(5, 4, 2)).T, rng.normal(size=4), rng.normal(size=4), num_groups=2)],
+    torch="nn.functional.group_norm")
 def group_norm(x, weight=None, bias=None, *, num_groups, eps=1e-5):
     """The channels in `num_groups` groups, each group of each example normalised on its own.
 
@@ -133,7 +136,8 @@ def _batch_norm_samples(rng):
 
 
 @op(samples=_batch_norm_samples, torch="nn.functional.batch_norm")
-def batch_norm(x, weight=None, bias=None, *, running_mean=None, running_var=None, training=False, momentum=0.1, eps=1e-5):
+def batch_norm(x, weight=None, bias=None, *, running_mean=None, running_var=None, training=False, momentum=0.1,
+               eps=1e-5):
     """Each channel normalised over the batch and all places.
 
     Parameters
@@ -184,12 +188,14 @@ def batch_norm(x, weight=None, bias=None, *, running_mean=None, running_var=None
     return y, (d_x, lambda g: np.add.reduce(g * normed, axis=others), lambda g: np.add.reduce(g, axis=others))
 
 
-# ---- dropout ---------------------------------------------------------------------------------------------------------------
+# ---- dropout -------------------------------------------------------------------------------------------------------
 
 
 @op(samples=lambda rng: [
-    Sample(rng.normal(size=(2, 3, 5)), p=0.5, seed=3), Sample(rng.normal(size=(7, 1)), p=0.2), Sample(rng.normal(size=(0, 3))),
-    Sample(rng.normal(size=(5, 3)).T, p=0.3), Sample(rng.normal(size=(2, 3)), training=False), Sample(rng.normal(size=(2, 3)), p=0.0),
+    Sample(rng.normal(size=(2, 3, 5)), p=0.5, seed=3), Sample(rng.normal(size=(7, 1)), p=0.2),
+    Sample(rng.normal(size=(0, 3))),
+    Sample(rng.normal(size=(5, 3)).T, p=0.3), Sample(rng.normal(size=(2, 3)), training=False),
+    Sample(rng.normal(size=(2, 3)), p=0.0),
     Sample(rng.normal(size=(2, 3)), p=1.0)], torch="nn.functional.dropout")
 def dropout(x, *, p=0.5, training=True, seed=None):
     """Each element 0 with probability `p`, the others divided by 1 - p; unchanged if not `training`.
@@ -212,12 +218,13 @@ def dropout(x, *, p=0.5, training=True, seed=None):
     return kernels.dropout(x, p, seed), (lambda g: kernels.dropout(g, p, seed),)
 
 
-# ---- similarity ------------------------------------------------------------------------------------------------------------
+# ---- similarity ----------------------------------------------------------------------------------------------------
 
 
 @op(samples=lambda rng: [
     Sample(rng.normal(size=a), rng.normal(size=b), axis=axis) for a, b, axis in [
-        ((2, 3), (2, 3), 1), ((2, 1, 5), (3, 5), -1), ((7, 3), (7, 3), 0), ((0, 3), (0, 3), 1), ((2, 1), (2, 1), 1), ((3,), (3,), 0)]],
+        ((2, 3), (2, 3), 1), ((2, 1, 5), (3, 5), -1), ((7, 3), (7, 3), 0), ((0, 3), (0, 3), 1), ((2, 1), (2, 1), 1),
+        ((3,), (3,), 0)]],
     torch="nn.functional.cosine_similarity")
 def cosine_similarity(a, b, *, axis=1, eps=1e-8):
     """<a, b> / (max(|a|, eps) max(|b|, eps)) along `axis`; a and b broadcast."""

@@ -48,7 +48,9 @@ def _kept(shape, axis):
 
 def _axes(axis, n):
     """`axis` as a list of numbers from 0 to n - 1."""
-    return list(range(n)) if axis is None else [a % builtins.max(n, 1) for a in (axis if type(axis) is tuple else (axis,))]
+    if axis is None:
+        return list(range(n))
+    return [a % builtins.max(n, 1) for a in (axis if type(axis) is tuple else (axis,))]
 
 
 def _count(shape, axis):

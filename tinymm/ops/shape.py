@@ -12,7 +12,7 @@ from tinymm import kernels
 from tinymm.autograd.op import Sample, op
 from tinymm.autograd.tensor import Tensor
 
-# ---- the same numbers under another shape --------------------------------------------------------------------------------
+# ---- the same numbers under another shape --------------------------------------------------------------------------
 
 
 @op(samples=lambda rng: [
@@ -38,7 +38,8 @@ def flatten(x, *, start_axis=0, end_axis=-1):
 
 @op(samples=lambda rng: [
     Sample(rng.normal(size=(2, 3, 5)), axes=(1, 2, 0)), Sample(rng.normal(size=(2, 3, 5)), axes=(-1, 0, 1)),
-    Sample(rng.normal(size=(2, 3, 5))), Sample(rng.normal(size=(7,))), Sample(rng.normal(size=(1, 0, 3)), axes=(2, 0, 1)),
+    Sample(rng.normal(size=(2, 3, 5))), Sample(rng.normal(size=(7,))),
+    Sample(rng.normal(size=(1, 0, 3)), axes=(2, 0, 1)),
     Sample(rng.normal(size=(5, 3)).T[:, ::2])])
 def transpose(x, *, axes=None):
     """The axes in another order (y's axis i is x's axis axes[i]); reversed if `axes` is None."""
@@ -74,7 +75,8 @@ def swapaxes(x, *, axis1, axis2):
 @op(samples=lambda rng: [
     Sample(rng.normal(size=(2, 3, 5)), source=0, destination=-1),
     Sample(rng.normal(size=(2, 3, 5)), source=(0, -1), destination=(1, 0)),
-    Sample(rng.normal(size=(1, 7)), source=-1, destination=0), Sample(rng.normal(size=(0, 3, 2)), source=2, destination=0)],
+    Sample(rng.normal(size=(1, 7)), source=-1, destination=0),
+    Sample(rng.normal(size=(0, 3, 2)), source=2, destination=0)],
     torch="moveaxis")
 def moveaxis(x, *, source, destination):
     """Axes moved to new places, the others staying in order."""
@@ -82,7 +84,8 @@ def moveaxis(x, *, source, destination):
 
 
 @op(samples=lambda rng: [
-    Sample(rng.normal(size=(2, 3)), axis=0), Sample(rng.normal(size=(2, 3)), axis=-1), Sample(rng.normal(size=()), axis=0),
+    Sample(rng.normal(size=(2, 3)), axis=0), Sample(rng.normal(size=(2, 3)), axis=-1),
+    Sample(rng.normal(size=()), axis=0),
     Sample(rng.normal(size=(0, 3)), axis=1), Sample(rng.normal(size=(2, 3)), axis=(0, -1))])
 def expand_dims(x, *, axis):
     """A new axis of length 1 at `axis` (a number or a tuple, places in the result)."""
@@ -92,7 +95,8 @@ def expand_dims(x, *, axis):
 
 @op(samples=lambda rng: [
     Sample(rng.normal(size=(2, 1, 3, 1))), Sample(rng.normal(size=(2, 1, 3, 1)), axis=-1),
-    Sample(rng.normal(size=(1, 1, 3)), axis=(0, 1)), Sample(rng.normal(size=(1,))), Sample(rng.normal(size=(0, 1)), axis=1)],
+    Sample(rng.normal(size=(1, 1, 3)), axis=(0, 1)), Sample(rng.normal(size=(1,))),
+    Sample(rng.normal(size=(0, 1)), axis=1)],
     torch="squeeze")
 def squeeze(x, *, axis=None):
     """Axes of length 1 removed: all of them, or those in `axis`."""
@@ -101,13 +105,14 @@ def squeeze(x, *, axis=None):
 
 
 @op(samples=lambda rng: [Sample(rng.normal(size=s), shape=to) for s, to in [
-    ((3,), (2, 3)), ((2, 1, 5), (7, 2, 3, 5)), ((), (2, 3)), ((1, 3), (0, 3)), ((2, 3), (2, 3))]], torch="broadcast_to")
+    ((3,), (2, 3)), ((2, 1, 5), (7, 2, 3, 5)), ((), (2, 3)), ((1, 3), (0, 3)), ((2, 3),
+    (2, 3))]], torch="broadcast_to")
 def broadcast_to(x, *, shape):
     """The array repeated along axes of length 1 and along new leading axes; the result is read-only memory."""
     return np.broadcast_to(x, shape), (lambda g: g,)
 
 
-# ---- together and apart --------------------------------------------------------------------------------------------------
+# ---- together and apart --------------------------------------------------------------------------------------------
 
 
 @op(samples=lambda rng: [
@@ -117,7 +122,7 @@ def broadcast_to(x, *, shape):
     Sample(rng.normal(size=(2, 3)), rng.normal(size=5), axis=None),
     Sample(rng.normal(size=(3, 2)).T, rng.normal(size=(2, 10))[:, ::2], axis=1)], torch="concatenate")
 def concatenate(*xs, axis=0):
-    """Arrays joined along an axis that they have: ``concatenate([a, b], axis=1)``. With None they are flattened first."""
+    """Arrays joined along an axis that they have: ``concatenate([a, b], axis=1)``. None flattens them first."""
     shapes = [x.shape for x in xs]
 
     def vjps(g, needs):
@@ -133,7 +138,8 @@ def concatenate(*xs, axis=0):
 
 
 @op(samples=lambda rng: [
-    Sample(rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), Sample(rng.normal(size=(2, 3)), rng.normal(size=(2, 3)), axis=-1),
+    Sample(rng.normal(size=(2, 3)), rng.normal(size=(2, 3))),
+    Sample(rng.normal(size=(2, 3)), rng.normal(size=(2, 3)), axis=-1),
     Sample(rng.normal(size=()), rng.normal(size=()), rng.normal(size=())),
     Sample(rng.normal(size=(0, 3)), rng.normal(size=(0, 3)), axis=1),
     Sample(rng.normal(size=(3, 2)).T, rng.normal(size=(2, 3)), axis=1)], torch="stack")
@@ -148,8 +154,10 @@ def stack(*xs, axis=0):
 
 
 @op(samples=lambda rng: [
-    Sample(rng.normal(size=(6, 5)), indices_or_sections=3), Sample(rng.normal(size=(2, 7)), indices_or_sections=[2, 3], axis=-1),
-    Sample(rng.normal(size=(2, 1, 3)), indices_or_sections=1, axis=1), Sample(rng.normal(size=(0, 3)), indices_or_sections=3, axis=1),
+    Sample(rng.normal(size=(6, 5)), indices_or_sections=3),
+    Sample(rng.normal(size=(2, 7)), indices_or_sections=[2, 3], axis=-1),
+    Sample(rng.normal(size=(2, 1, 3)), indices_or_sections=1, axis=1),
+    Sample(rng.normal(size=(0, 3)), indices_or_sections=3, axis=1),
     Sample(rng.normal(size=(2, 3)), indices_or_sections=(0, 1), axis=1)])
 def split(x, *, indices_or_sections, axis=0):
     """A tuple of pieces along `axis`: that many equal ones, or cut at the indices given, as in NumPy.
@@ -166,7 +174,8 @@ def split(x, *, indices_or_sections, axis=0):
 
 
 @op(samples=lambda rng: [
-    Sample(rng.normal(size=(2, 3)), pad_width=((1, 2), (0, 3))), Sample(rng.normal(size=(2, 3)), pad_width=1, constant_values=2.0),
+    Sample(rng.normal(size=(2, 3)), pad_width=((1, 2), (0, 3))),
+    Sample(rng.normal(size=(2, 3)), pad_width=1, constant_values=2.0),
     Sample(rng.normal(size=(0, 3)), pad_width=((1, 0), (2, 1))), Sample(rng.normal(size=(5, 3)).T, pad_width=(2, 1)),
     Sample(rng.normal(size=(1, 5, 3)), pad_width=((0, 0), (2, 3), (2, 1)), mode="reflect"),
     Sample(rng.normal(size=(2, 3)), pad_width=((2, 1), (4, 5)), mode="edge"),
@@ -209,7 +218,7 @@ def _along(axis, n, index):
     return tuple(where)
 
 
-# ---- repeated and turned -------------------------------------------------------------------------------------------------
+# ---- repeated and turned -------------------------------------------------------------------------------------------
 
 
 @op(samples=lambda rng: [
@@ -223,7 +232,8 @@ def roll(x, *, shift, axis=None):
 
 
 @op(samples=lambda rng: [
-    Sample(rng.normal(size=(2, 3)), axis=0), Sample(rng.normal(size=(2, 3))), Sample(rng.normal(size=(2, 3, 5)), axis=(0, -1)),
+    Sample(rng.normal(size=(2, 3)), axis=0), Sample(rng.normal(size=(2, 3))),
+    Sample(rng.normal(size=(2, 3, 5)), axis=(0, -1)),
     Sample(rng.normal(size=(0, 3)), axis=-1), Sample(rng.normal(size=(3, 1)), axis=1)], torch="flip")
 def flip(x, *, axis=None):
     """The order of the elements along `axis` reversed."""
@@ -231,8 +241,10 @@ def flip(x, *, axis=None):
 
 
 @op(samples=lambda rng: [
-    Sample(rng.normal(size=(2, 3)), reps=2), Sample(rng.normal(size=(2, 3)), reps=(3, 1)), Sample(rng.normal(size=(3,)), reps=(2, 5)),
-    Sample(rng.normal(size=(0, 3)), reps=(2, 2)), Sample(rng.normal(size=(5, 2, 1)), reps=(2, 3)), Sample(rng.normal(size=(2,)), reps=0)],
+    Sample(rng.normal(size=(2, 3)), reps=2), Sample(rng.normal(size=(2, 3)), reps=(3, 1)),
+    Sample(rng.normal(size=(3,)), reps=(2, 5)),
+    Sample(rng.normal(size=(0, 3)), reps=(2, 2)), Sample(rng.normal(size=(5, 2, 1)), reps=(2, 3)),
+    Sample(rng.normal(size=(2,)), reps=0)],
     torch="tile")
 def tile(x, *, reps):
     """The whole array repeated, `reps` times along each axis."""
@@ -268,7 +280,7 @@ def repeat(x, *, repeats, axis=None):
     return np.repeat(x, repeats, axis=axis), (d_x,)
 
 
-# ---- picked by index -----------------------------------------------------------------------------------------------------
+# ---- picked by index -----------------------------------------------------------------------------------------------
 
 
 @op(samples=lambda rng: [Sample(rng.normal(size=s), index=index) for s, index in [
@@ -277,7 +289,8 @@ def repeat(x, *, repeats, axis=None):
     ((5, 3), np.array([0, 2, 2, -1])), ((5, 3), np.array([[0, 2], [2, -1]])), ((5, 3), [4, 0, 4]),
     ((5, 3), (np.array([0, 1, 0]), np.array([2, 2, 2]))), ((5, 3), np.arange(15).reshape(5, 3) % 2 == 0),
     ((5, 3), np.array([True, False, False, True, True])), ((5, 3), (slice(None), np.array([False, True, True]))),
-    ((2, 3, 5), (np.array([[0], [1]]), slice(None), np.array([1, 1, 3]))), ((2, 3, 5), (0, slice(None, None, -1), [1, 1])),
+    ((2, 3, 5), (np.array([[0], [1]]), slice(None), np.array([1, 1, 3]))), ((2, 3, 5),
+    (0, slice(None, None, -1), [1, 1])),
     ((5, 3), np.zeros(0, int)), ((5, 3), np.zeros((5, 3), bool)), ((2, 3, 5), (..., np.array([0, 0]))), ((), ())]])
 def getitem(x, *, index):
     """x[index]: numbers, slices, None, ..., arrays of integers or booleans, and any mixture, as in NumPy.
@@ -322,9 +335,11 @@ def _plain_index(index):
 
 
 @op(samples=lambda rng: [
-    Sample(rng.normal(size=(5, 3)), np.array([0, 2, 2, -1]), axis=0), Sample(rng.normal(size=(2, 5)), np.array([[4, 0], [4, 1]]), axis=-1),
+    Sample(rng.normal(size=(5, 3)), np.array([0, 2, 2, -1]), axis=0),
+    Sample(rng.normal(size=(2, 5)), np.array([[4, 0], [4, 1]]), axis=-1),
     Sample(rng.normal(size=(2, 3)), np.array([5, 0, 5])), Sample(rng.normal(size=(2, 3, 5)), np.array(1), axis=1),
-    Sample(rng.normal(size=(5, 3)).T, np.array([], int), axis=1), Sample(rng.normal(size=(0, 3)), np.array([1, 1]), axis=1)])
+    Sample(rng.normal(size=(5, 3)).T, np.array([], int), axis=1),
+    Sample(rng.normal(size=(0, 3)), np.array([1, 1]), axis=1)])
 def take(x, indices, *, axis=None):
     """Elements by number along `axis` (of the flattened array for None); the shape of `indices` replaces that axis."""
     shape = x.shape
@@ -339,8 +354,10 @@ def take(x, indices, *, axis=None):
 
 
 @op(samples=lambda rng: [
-    Sample(rng.normal(size=(5, 3)), np.array([0, 2, 2]), axis=0), Sample(rng.normal(size=(2, 5)), np.array([4, 0, 4, 1]), axis=-1),
-    Sample(rng.normal(size=(2, 1, 3)), np.array([0, 0]), axis=1), Sample(rng.normal(size=(0, 3)), np.array([2]), axis=1)],
+    Sample(rng.normal(size=(5, 3)), np.array([0, 2, 2]), axis=0),
+    Sample(rng.normal(size=(2, 5)), np.array([4, 0, 4, 1]), axis=-1),
+    Sample(rng.normal(size=(2, 1, 3)), np.array([0, 0]), axis=1),
+    Sample(rng.normal(size=(0, 3)), np.array([2]), axis=1)],
     torch="index_select")
 def index_select(x, index, *, axis):
     """`take` under torch's name, for a vector of indices."""
@@ -452,15 +469,16 @@ def embedding(index, weight, *, padding_idx=None):
 
 @op(samples=lambda rng: [
     Sample(rng.normal(size=s), rng.random(m) < 0.5, value=v)
-    for s, m, v in [((2, 3), (2, 3), 0.5), ((2, 3, 5), (5,), -2.0), ((2, 3, 5), (3, 1), 0.0), ((0, 3), (3,), 1.0), ((), (), 7.0)]],
-    torch="masked_fill")
+    for s, m, v in [((2, 3), (2, 3), 0.5), ((2, 3, 5), (5,), -2.0), ((2, 3, 5), (3, 1), 0.0), ((0, 3), (3,), 1.0),
+                    ((), (), 7.0)]], torch="masked_fill")
 def masked_fill(x, mask, *, value):
     """x, with `value` where `mask` holds; the mask broadcasts to x."""
     return np.where(mask, x.dtype.type(value), x), (lambda g: np.where(mask, 0, g), None)
 
 
 @op(samples=lambda rng: [
-    Sample(rng.normal(size=s), k=k) for s, k in [((3, 5), 0), ((2, 5, 3), 1), ((3, 3), -1), ((1, 5), 2), ((0, 3), 0)]], torch="triu")
+    Sample(rng.normal(size=s), k=k) for s, k in [((3, 5), 0), ((2, 5, 3), 1), ((3, 3), -1), ((1, 5), 2),
+    ((0, 3), 0)]], torch="triu")
 def triu(x, *, k=0):
     """The part on and above the k-th diagonal of the last two axes; the rest is 0."""
     return np.triu(x, k), (lambda g: np.triu(g, k),)
@@ -472,7 +490,7 @@ def tril(x, *, k=0):
     return np.tril(x, k), (lambda g: np.tril(g, k),)
 
 
-# ---- in order ------------------------------------------------------------------------------------------------------------
+# ---- in order ------------------------------------------------------------------------------------------------------
 
 
 def _distinct(rng, shape):
@@ -481,7 +499,8 @@ def _distinct(rng, shape):
 
 @op(samples=lambda rng: [
     Sample(_distinct(rng, (2, 7))), Sample(_distinct(rng, (2, 3, 5)), axis=1), Sample(_distinct(rng, (3, 1)), axis=-1),
-    Sample(_distinct(rng, (0, 3))), Sample(_distinct(rng, (5, 3)).T, axis=0), Sample(_distinct(rng, (2, 3)), axis=None)])
+    Sample(_distinct(rng, (0, 3))), Sample(_distinct(rng, (5, 3)).T, axis=0),
+    Sample(_distinct(rng, (2, 3)), axis=None)])
 def sort(x, *, axis=-1):
     """The elements in rising order along `axis`; equal ones keep theirs. With None, of the flattened array."""
     shape = x.shape
@@ -499,7 +518,8 @@ def sort(x, *, axis=-1):
 
 @op(samples=lambda rng: [
     Sample(_distinct(rng, (2, 7)), k=3), Sample(_distinct(rng, (2, 5, 3)), k=2, axis=1),
-    Sample(_distinct(rng, (3, 1)), k=1), Sample(_distinct(rng, (0, 3)), k=2), Sample(_distinct(rng, (7, 2)).T, k=5, largest=False)],
+    Sample(_distinct(rng, (3, 1)), k=1), Sample(_distinct(rng, (0, 3)), k=2),
+    Sample(_distinct(rng, (7, 2)).T, k=5, largest=False)],
     torch="topk")
 def topk(x, *, k, axis=-1, largest=True):
     """The k largest along `axis`, largest first (or the k smallest, smallest first).
