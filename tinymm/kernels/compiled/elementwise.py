@@ -151,7 +151,7 @@ def _map_block(op, x, y):
             y[j] = x[j] * _math.sigmoid(x[j])
     elif op == GELU:
         for j in range(x.shape[0]):
-            y[j] = x[j] * _math.normal(x[j])[0]
+            y[j] = x[j] * _math.normal_cdf(x[j])
     elif op == GELU_TANH:
         a, b = x.dtype.type(0.7978845608028654), x.dtype.type(0.7978845608028654 * 0.044715)
         for j in range(x.shape[0]):
