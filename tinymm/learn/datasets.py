@@ -78,7 +78,8 @@ def show(name):
     found = find()
     path = found.get(name, Path(name))
     if not path.exists():
-        raise FileNotFoundError(f"no data named {name!r}; here are: {', '.join([DOCUMENTATION, *found])}, or give a path")
+        known = ", ".join([DOCUMENTATION, *found])
+        raise FileNotFoundError(f"no data named {name!r}; here are: {known}, or give a path")
     if path.is_file():
         from tinymm.data import text
 

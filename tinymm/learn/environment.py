@@ -137,8 +137,8 @@ def _fonts(problems):
         from matplotlib import font_manager
 
         font_manager.findfont("DejaVu Sans", fallback_to_default=False)
-        korean = next((f.name for f in font_manager.fontManager.ttflist
-                       if re.search(r"CJK|Nanum|Malgun|AppleGothic|Gulim|Batang|UnDotum|Baekmuk", f.name)), None)  # fmt: skip
+        hangul = re.compile(r"CJK|Nanum|Malgun|AppleGothic|Gulim|Batang|UnDotum|Baekmuk")
+        korean = next((f.name for f in font_manager.fontManager.ttflist if hangul.search(f.name)), None)
     except Exception as problem:
         problems.append(f"fonts: {problem}")
         return "broken"

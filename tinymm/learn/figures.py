@@ -34,7 +34,8 @@ def check(name, folder):
     """
     folder = Path(folder)
     wanted = lessons.figure_names(name)
-    found = [State(name, figure, folder / f"{figure}.png", _problem(name, folder / f"{figure}.png")) for figure in wanted]
+    paths = [folder / f"{figure}.png" for figure in wanted]
+    found = [State(name, path.stem, path, _problem(name, path)) for path in paths]
     for path in sorted(folder.glob("*.png")):
         if path.stem not in wanted:
             found.append(State(name, path.stem, path, "the lesson does not draw it"))
