@@ -233,10 +233,11 @@ def count_cooccurrence(
         row = np.repeat(np.arange(first, last, dtype=np.int32), n_cells)
         return row, col.copy(), np.divide(total, scale, out=np.empty(len(total), dtype), casting="unsafe")
 
-    store = _Store(budget / 2, dtype)
-    for part in _in_order(count, chunks, config.threads, _progress(progress, len(chunks), "counting pairs", "part")):
-        store.append(part)
-    row, col, x = store.finish()
+    with _Store(budget / 2, dtype) as store:
+        bar = _progress(progress, len(chunks), "counting pairs", "part")
+        for part in _in_order(count, chunks, config.threads, bar):
+            store.append(part)
+        row, col, x = store.finish()
     if len(x) == 0:
         raise ValueError("no two words of the text stand in one sentence within the window; expected sentences")
     return Cooccurrence(row, col, x, n_words)
@@ -323,26 +324,33 @@ class _Store:
     """
 
     def __init__(self, limit, dtype):
-        self.limit, self.files = limit, None
+        self.limit, self.files = limit, []
         self.dtypes = (np.dtype(np.int32), np.dtype(np.int32), np.dtype(dtype))
         self.parts, self.n = ([], [], []), 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for file in self.files:  # what `finish` has mapped stays
+            file.close()
 
     def append(self, arrays):
         self.n += len(arrays[0])
         # Joining the parts in the end needs the longest of the three arrays a second time.
-        if self.files is None and self.n * (sum(d.itemsize for d in self.dtypes) + 8) > self.limit:
+        if not self.files and self.n * (sum(d.itemsize for d in self.dtypes) + 8) > self.limit:
             self.files = [tempfile.TemporaryFile(prefix="tinymm-glove-") for _ in self.dtypes]
             for file, parts in zip(self.files, self.parts):
                 while parts:
                     file.write(parts.pop(0).data)
         for k, array in enumerate(arrays):
-            if self.files is None:
+            if not self.files:
                 self.parts[k].append(array)
             elif len(array):
                 self.files[k].write(array.data)
 
     def finish(self):
-        if self.files is None or self.n == 0:
+        if not self.files:
             arrays = []
             for parts, dtype in zip(self.parts, self.dtypes):
                 arrays.append(np.concatenate([np.empty(0, dtype), *parts]))
