@@ -12,7 +12,7 @@ An op is written once, forward and gradient side by side::
 
 * Positional arguments are tensors (the function sees their arrays), keyword-only arguments are static.
 * One VJP for each positional argument, None where there is none (None in place of the tuple: no gradient at all).
-  Given dL/dy it returns dL/dx. Where x was broadcast it may return the larger shape: the engine sums, once, for all ops.
+  Given dL/dy it returns dL/dx. Where x was broadcast it may return the larger shape: the engine sums, once, for all.
 * An op of several outputs returns a tuple of arrays; its VJPs take one cotangent an output, None for an unused one.
 * A fused op may return one callable in place of the tuple: given g and a tuple of booleans (which inputs need a
   gradient) it returns a tuple with one entry for each input.
@@ -44,7 +44,8 @@ class Sample:
     """
 
     def __init__(self, *args, check=None, **static):
-        self.args, self.static, self.check = args, static, check
+        self.args = tuple(np.asarray(a) if isinstance(a, np.generic) else a for a in args)
+        self.static, self.check = static, check
 
     def __repr__(self):
         shapes = [getattr(a, "shape", a) for a in self.args]

@@ -381,20 +381,14 @@ def triplet_margin_loss(anchor, positive, negative, *, margin=1.0, reduction="me
                     (lambda g: d_near(g) - d_far(g), lambda g: -d_near(g), d_far))
 
 
-def _cosine_embedding(a, b, y, *, margin=0.0, reduction="mean"):
-    loss = OPS["cosine_similarity"](a, b, axis=-1)
-    loss = OPS["where"](np.asarray(y) == 1, OPS["subtract"](1.0, loss), OPS["relu"](OPS["subtract"](loss, margin)))
-    return loss if reduction == "none" else OPS[reduction](loss)
-
-
 @op(samples=lambda rng: [
-    Sample(rng.normal(size=s), rng.normal(size=s), _signs(rng, *s[:-1]), margin=m, reduction=r, check=(0, 1)) for s,
-    m, r in [
-        ((7, 3), 0.0, "mean"), ((5, 2), 0.3, "none"), ((3,), 0.0, "sum"), ((0, 3), 0.0, "sum")]],
-    torch="nn.functional.cosine_embedding_loss", fuses=("cosine_similarity", "where", "subtract", "relu"),
-    composition=_cosine_embedding)
+    Sample(rng.normal(size=s), rng.normal(size=s), _signs(rng, *s[:-1]), margin=m, reduction=r, check=(0, 1))
+    for s, m, r in [((7, 3), 0.0, "mean"), ((5, 2), 0.3, "none"), ((3,), 0.0, "sum"), ((0, 3), 0.0, "sum")]],
+    torch="nn.functional.cosine_embedding_loss")
 def cosine_embedding_loss(a, b, y, *, margin=0.0, reduction="mean"):
     """1 - cos(a, b) where y is 1, max(0, cos(a, b) - margin) where y is -1.
+
+    As in torch, 1e-12 is added to the squared lengths.
 
     Parameters
     ----------
@@ -402,16 +396,19 @@ def cosine_embedding_loss(a, b, y, *, margin=0.0, reduction="mean"):
     y : (B,) or ()
         Labels 1 and -1; no gradient.
     """
-    cos, (d_a, d_b) = OPS["cosine_similarity"].spec.function(a, b, axis=-1)
+    square_a, square_b = np.add.reduce(a * a, axis=-1) + 1e-12, np.add.reduce(b * b, axis=-1) + 1e-12
+    cos = np.add.reduce(a * b, axis=-1) / np.sqrt(square_a * square_b)
     pull, push = np.equal(y, 1), np.equal(y, -1) & (cos > margin)
     loss = np.where(pull, 1 - cos, np.where(push, cos - margin, 0))
 
-    def slope(g):
-        return np.where(pull, -g, np.where(push, g, 0))
+    def toward(g, mine, other, square):
+        g = np.where(pull, -g, np.where(push, g, 0))
+        return (g / np.sqrt(square_a * square_b))[..., None] * other - (g * cos / square)[..., None] * mine
 
-    return _reduced("cosine_embedding_loss", loss, reduction, (lambda g: d_a(slope(g)), lambda g: d_b(slope(g)), None))
+    return _reduced("cosine_embedding_loss", loss, reduction,
+                    (lambda g: toward(g, a, b, square_a), lambda g: toward(g, b, a, square_b), None))
 
 
 def _same_shape(name, x, target):
     if x.shape != target.shape:
-        raise ValueError(f"{name}: the input has shape {x.shape}, the target {target.shape}; expected one shape for both")
+        raise ValueError(f"{name}: the input has shape {x.shape}, the target {target.shape}; expected the same")

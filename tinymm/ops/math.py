@@ -80,8 +80,8 @@ def power(a, b):
         return g * np.where(b == 0, 0, b * np.power(a, np.where(b == 0, 1, b - 1)))
 
     def d_b(g):
-        zero = np.equal(a, 0)
-        return g * np.where(zero & np.greater_equal(b, 0), 0, y * np.log(np.where(zero, 1, a)))
+        zero = np.equal(a, 0) & np.greater_equal(b, 0)
+        return g * np.where(zero, 0, y * np.log(np.where(zero, 1, a)).astype(y.dtype))
 
     return y, (d_a, d_b)
 

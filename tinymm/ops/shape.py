@@ -179,7 +179,7 @@ def split(x, *, indices_or_sections, axis=0):
     Sample(rng.normal(size=(0, 3)), pad_width=((1, 0), (2, 1))), Sample(rng.normal(size=(5, 3)).T, pad_width=(2, 1)),
     Sample(rng.normal(size=(1, 5, 3)), pad_width=((0, 0), (2, 3), (2, 1)), mode="reflect"),
     Sample(rng.normal(size=(2, 3)), pad_width=((2, 1), (4, 5)), mode="edge"),
-    Sample(rng.normal(size=(2, 3)), pad_width=((0, 0), (2, 4)), mode="wrap")])
+    Sample(rng.normal(size=(2, 3)), pad_width=((0, 0), (2, 3)), mode="wrap")])
 def pad(x, *, pad_width, mode="constant", constant_values=0):
     """The array with `pad_width` elements before and after, along each axis, as in NumPy.
 
