@@ -258,10 +258,10 @@ def test_memory_after_1000_steps_is_that_after_10():
         arrays = tracemalloc.take_snapshot().filter_traces([tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)])
         return sum(trace.size for trace in arrays.traces), len(gc.get_objects())
 
+    tracemalloc.start()
     train(2)  # compiles
     gc.collect()
     gc.disable()
-    tracemalloc.start()
     try:
         memory, objects = train(10)
         later_memory, later_objects = train(990)
