@@ -62,7 +62,7 @@ def _parser():
     parser.add_argument("--version", action="version", version=f"tinymm {tinymm.__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(command=None)
-    commands = parser.add_subparsers(title="commands", metavar="")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     def command(name, function, help):
         sub = commands.add_parser(name, help=help, description=help)

@@ -4,7 +4,7 @@ Matplotlib is imported when the first figure is made. No global state is touched
 """
 
 from tinymm.viz.embeddings import arrows, pca, scatter
-from tinymm.viz.figure import ALT_SUFFIX, MAX_BYTES, figure, overlaps, save
+from tinymm.viz.canvas import ALT_SUFFIX, MAX_BYTES, figure, overlaps, save
 from tinymm.viz.graph import draw_graph
 from tinymm.viz.plots import COLOURS, bars, heatmap, heatmaps, images, lines
 

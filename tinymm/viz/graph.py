@@ -33,7 +33,7 @@ def draw_graph(output, names, *, title=None, digits=3):
 
     from matplotlib.patches import FancyBboxPatch
 
-    from tinymm.viz.figure import figure
+    from tinymm.viz.canvas import figure
 
     width, height = 1.9, 1.15
     n_cols = 1 + max(x for x, _ in places.values())

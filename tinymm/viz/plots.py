@@ -157,7 +157,7 @@ def heatmaps(matrices, titles, *, label, shape=None, size=(3.0, 2.8), signed=Fal
     -------
     fig
     """
-    from tinymm.viz.figure import figure
+    from tinymm.viz.canvas import figure
 
     rows, cols = shape or (1, len(matrices))
     fig, axes = figure(rows, cols, size, title=title)
@@ -183,7 +183,7 @@ def images(pictures, titles=None, *, cols=None, size=1.3, signed=False, title=No
     -------
     fig
     """
-    from tinymm.viz.figure import figure
+    from tinymm.viz.canvas import figure
 
     pictures = list(pictures)
     cols = cols or min(len(pictures), 8)
