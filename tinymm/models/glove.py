@@ -3,24 +3,26 @@
 Source: Pennington, Socher, Manning, "GloVe: Global Vectors for Word Representation" (EMNLP 2014).
 
     >>> from tinymm.data import text
-    >>> from tinymm.models.glove import GloVe, GloVeConfig
+    >>> from tinymm.models.glove import GloVe
     >>> corpus = text.documentation()                                              # doctest: +SKIP
-    >>> model = GloVe(corpus.vocabulary, GloVeConfig(d_model=50)).fit(corpus)      # doctest: +SKIP
-    >>> model.vectors                                                              # doctest: +SKIP
+    >>> model = GloVe(d_model=50).fit(corpus, progress=True)                       # doctest: +SKIP
+    >>> model.most_similar("integer")                                              # doctest: +SKIP
 
 Read in this order: `count_cooccurrence` (X), `glove_loss` (the objective, on the autograd engine), `fit_readable`
 (AdaGrad on it), `GloVe` (the same, fast).
 """
 
 import math
+import os
 import tempfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tinymm import kernels
+from tinymm.metrics.words import most_similar
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ class GloVeConfig:
         Count neighbours on both sides; False: only those on the left.
     x_max, alpha : float
         The weighting ``f(X) = min(1, (X / x_max)^alpha)``, equation 9.
-    rate : float
+    lr : float
         AdaGrad's step size.
-    bias_rate : float or None
+    bias_lr : float or None
         Step size of the biases; None: the same. The program leaves its rate out of the biases' step since 2019, which
         is 1.0 here.
     scale_squares : bool
@@ -60,7 +62,8 @@ class GloVeConfig:
     dtype : str
         "float32" or "float64".
     threads : int
-        For counting and for training. The result is the same, to the last bit, with any number.
+        For counting and for training; 0: as many as there are cores. The result is the same, to the last bit, with
+        any number of them.
     """
 
     d_model: int = 100
@@ -69,8 +72,8 @@ class GloVeConfig:
     symmetric: bool = True
     x_max: float = 10.0
     alpha: float = 0.75
-    rate: float = 0.05
-    bias_rate: float | None = None
+    lr: float = 0.05
+    bias_lr: float | None = None
     scale_squares: bool = True
     first_sum: float = 1.0
     clip: float = math.inf
@@ -78,30 +81,28 @@ class GloVeConfig:
     shuffle: bool = True
     seed: int = 1
     dtype: str = "float32"
-    threads: int = 2
+    threads: int = 0
 
     def __post_init__(self):
-        for name in ("d_model", "window", "threads"):
+        for name, least in (("d_model", 1), ("window", 1), ("epochs", 0), ("threads", 0), ("seed", 0)):
             value = getattr(self, name)
-            if value != int(value) or value < 1:
-                raise ValueError(f"GloVeConfig: {name} is {value}; expected a whole number of at least 1")
+            if value != int(value) or value < least:
+                raise ValueError(f"{name} is {value}; expected a whole number of at least {least}")
         if self.window > 255:
-            raise ValueError(f"GloVeConfig: window is {self.window}; expected at most 255")
-        if self.epochs != int(self.epochs) or self.epochs < 0:
-            raise ValueError(f"GloVeConfig: epochs is {self.epochs}; expected a whole number, not negative")
-        for name in ("x_max", "rate", "bias_rate", "first_sum", "clip"):
+            raise ValueError(f"window is {self.window}; expected at most 255")
+        for name in ("x_max", "lr", "bias_lr", "first_sum", "clip"):
             value = getattr(self, name)
             if value is not None and not value > 0:
-                raise ValueError(f"GloVeConfig: {name} is {value}; expected a number above 0")
+                raise ValueError(f"{name} is {value}; expected a number above 0")
         if not 0 <= self.alpha < math.inf:
-            raise ValueError(f"GloVeConfig: alpha is {self.alpha}; expected a number, not negative")
+            raise ValueError(f"alpha is {self.alpha}; expected a number, not negative")
         if self.dtype not in ("float32", "float64"):
-            raise ValueError(f"GloVeConfig: dtype is {self.dtype!r}; expected 'float32' or 'float64'")
+            raise ValueError(f"dtype is {self.dtype!r}; expected 'float32' or 'float64'")
 
     @classmethod
     def reference(cls, **changes):
         """The defaults and the peculiarities of the authors' C program (version of 2019 and later)."""
-        as_it_is = dict(d_model=50, window=15, x_max=100.0, epochs=25, bias_rate=1.0, scale_squares=True, clip=100.0)
+        as_it_is = dict(d_model=50, window=15, x_max=100.0, epochs=25, bias_lr=1.0, scale_squares=True, clip=100.0)
         return cls(**{**as_it_is, **changes})
 
     def weight(self, x):
@@ -170,7 +171,7 @@ class Cooccurrence:
 
 def count_cooccurrence(
     ids, starts, n_words, *, window=10, distance_weighting=True, symmetric=True, oov="before",
-    max_memory_mb=4096, threads=2, dtype="float32", progress=True,
+    max_memory_mb=4096, threads=0, dtype="float32", progress=False,
 ):  # fmt: skip
     """Which words stand near which, never across the end of a sentence.
 
@@ -223,7 +224,8 @@ def count_cooccurrence(
         n = np.count_nonzero(counts)
         raise ValueError(f"the text has {n} different words; expected at least two. Try a longer text")
 
-    chunks = _row_chunks(counts, len(weights) * (2 if symmetric else 1), budget / 2, max_memory_mb, config.threads)
+    threads = _threads(threads)
+    chunks = _row_chunks(counts, len(weights) * (2 if symmetric else 1), budget / 2, max_memory_mb, threads)
 
     def count(chunk):
         first, last = chunk
@@ -235,7 +237,7 @@ def count_cooccurrence(
 
     with _Store(budget / 2, dtype) as store:
         bar = _progress(progress, len(chunks), "counting pairs", "part")
-        for part in _in_order(count, chunks, config.threads, bar):
+        for part in _in_order(count, chunks, threads, bar):
             store.append(part)
         row, col, x = store.finish()
     if len(x) == 0:
@@ -361,6 +363,12 @@ class _Store:
         return [np.memmap(f, d, mode="c", shape=(self.n,)) for f, d in zip(self.files, self.dtypes)]
 
 
+def _threads(threads):
+    if threads:
+        return threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _progress(progress, total, what, unit):
     from tqdm import tqdm
 
@@ -409,9 +417,11 @@ def fit_readable(model, cooccurrence, *, batch_size=1):
     config = model.config
     if config.scale_squares or config.clip != math.inf:
         raise ValueError("fit_readable follows the gradient; expected scale_squares=False and clip=inf")
+    if model.words is None:
+        model.start(cooccurrence.n_words)
     D = config.d_model
-    bias_rate = config.rate if config.bias_rate is None else config.bias_rate
-    tables = [(model.w, config.rate), (model.w_tilde, config.rate), (model.b, bias_rate), (model.b_tilde, bias_rate)]
+    bias_lr = config.lr if config.bias_lr is None else config.bias_lr
+    tables = [(model.w, config.lr), (model.w_tilde, config.lr), (model.b, bias_lr), (model.b_tilde, bias_lr)]
     sums = [model.words_sq[:, :D], model.contexts_sq[:, :D], model.words_sq[:, -1], model.contexts_sq[:, -1]]
     parameters = [Tensor(table, requires_grad=True) for table, _ in tables]
     row, col, x = cooccurrence.row, cooccurrence.col, cooccurrence.x.astype(config.dtype)
@@ -423,8 +433,8 @@ def fit_readable(model, cooccurrence, *, batch_size=1):
             loss.backward()
             cost += loss.item()
             with no_grad():
-                for parameter, squares, (_, rate) in zip(parameters, sums, tables):
-                    parameter.assign(parameter.data - rate * parameter.grad / np.sqrt(squares))
+                for parameter, squares, (_, lr) in zip(parameters, sums, tables):
+                    parameter.assign(parameter.data - lr * parameter.grad / np.sqrt(squares))
                     squares += parameter.grad**2
                     parameter.zero_grad()
         model.history.append(cost / len(x))
@@ -442,12 +452,13 @@ class GloVe:
 
     Parameters
     ----------
-    vocabulary : tinymm.data.text.Vocabulary, or int
-        The words; or only their number V.
-    config : GloVeConfig
+    config : GloVeConfig, optional
+    **changes
+        Fields of the config: ``GloVe(d_model=50)``.
 
     Attributes
     ----------
+    vocabulary : tinymm.data.text.Vocabulary, or None
     words, contexts : (V, W) array
         Row i holds w_i and, in its last column, b_i; w~_j and b~_j. Zeros in between fill up whole cache lines. The
         properties `w`, `w_tilde` (V, D) and `b`, `b_tilde` (V,) are views of the parts.
@@ -457,21 +468,24 @@ class GloVe:
         The mean loss of a cell in each pass.
     """
 
-    def __init__(self, vocabulary, config=None):
-        self.config = GloVeConfig() if config is None else config
+    def __init__(self, config=None, **changes):
+        self.config = replace(config or GloVeConfig(), **changes)
+        self.vocabulary = self.words = self.row_sums = None
+        self.history = []
+
+    def start(self, vocabulary):
+        """Draw the first vectors for a vocabulary, or for so many words; `fit` does it where nobody has."""
         self.vocabulary = None if isinstance(vocabulary, (int, np.integer)) else vocabulary
         V = int(vocabulary) if self.vocabulary is None else len(vocabulary)
         if V < 2:
-            raise ValueError(f"GloVe: a vocabulary of {V} words; expected at least two")
-        D = self.config.d_model
+            raise ValueError(f"the vocabulary has {V} words; expected at least two")
+        D, dtype, one = self.config.d_model, self.config.dtype, self.config.first_sum
         rng = np.random.default_rng(self.config.seed)
-        self.words, self.contexts, self.words_sq, self.contexts_sq = (
-            _table(V, D, self.config.dtype, fill) for fill in (0, 0, self.config.first_sum, self.config.first_sum)
-        )
-        for part in (self.w, self.w_tilde, self.b, self.b_tilde):  # all alike, as in the authors' program
+        self.words, self.contexts, self.words_sq, self.contexts_sq = (_table(V, D, dtype, x) for x in (0, 0, one, one))
+        for part in (self.w, self.w_tilde, self.b, self.b_tilde):  # vectors and biases alike, as the authors' program
             part[...] = (rng.random(part.shape) - 0.5) / D
-        self.row_sums = None
         self.history = []
+        return self
 
     @property
     def w(self):
@@ -494,20 +508,30 @@ class GloVe:
         """w_i + w~_i, the vectors to use (section 4.2 of the paper): (V, D)."""
         return self.w + self.w_tilde
 
-    def count(self, corpus, *, max_memory_mb=4096, progress=True):
+    def __getitem__(self, word):
+        """The vector of `word`; KeyError if it is not in the vocabulary."""
+        i = self.vocabulary[word]
+        return self.w[i] + self.w_tilde[i]
+
+    def most_similar(self, query, n=10):
+        """The `n` words nearest to a word or a vector, by cosine; see `tinymm.metrics.words.most_similar`."""
+        return most_similar(self.vectors, self.vocabulary.words, query, n)
+
+    def count(self, corpus, *, max_memory_mb=4096, progress=False):
         """X of a `tinymm.data.text.Corpus`, with this model's options."""
         c = self.config
         return count_cooccurrence(
-            corpus.ids, corpus.starts, len(self.words), window=c.window, distance_weighting=c.distance_weighting,
-            symmetric=c.symmetric, max_memory_mb=max_memory_mb, threads=c.threads, dtype=c.dtype, progress=progress,
+            corpus.ids, corpus.starts, len(corpus.vocabulary), window=c.window, symmetric=c.symmetric,
+            distance_weighting=c.distance_weighting, max_memory_mb=max_memory_mb, threads=c.threads, dtype=c.dtype,
+            progress=progress,
         )  # fmt: skip
 
-    def fit(self, data, *, progress=True, callback=None):
+    def fit(self, data, progress=False, callback=None):
         """Train for ``config.epochs`` passes; a second call goes on where the first ended.
 
         Parameters
         ----------
-        data : Cooccurrence, or tinymm.data.text.Corpus
+        data : tinymm.data.text.Corpus, or Cooccurrence
         progress : bool
             Show a progress bar (only ever on a terminal).
         callback : callable, optional
@@ -521,11 +545,14 @@ class GloVe:
         Raises
         ------
         ValueError
-            If X holds something else than finite numbers above zero, or the vocabulary is another one.
+            If the corpus is empty, if X holds something else than finite numbers above zero, or if the vocabulary is
+            not the one that training began with.
         FloatingPointError
             If training diverges.
         """
         cells = data if isinstance(data, Cooccurrence) else self.count(data, progress=progress)
+        if self.words is None:
+            self.start(getattr(data, "vocabulary", cells.n_words))
         self._check(cells)
         self.row_sums = cells.row_sums()
         config = self.config
@@ -539,8 +566,8 @@ class GloVe:
         else:
             n_parts, row, col, x, bounds = 1, cells.row, cells.col, cells.x, np.array([0, len(cells)])
         options = dict(
-            x_max=config.x_max, alpha=config.alpha, rate=config.rate, clip=config.clip,
-            bias_rate=config.rate if config.bias_rate is None else config.bias_rate, scale_squares=config.scale_squares,
+            x_max=config.x_max, alpha=config.alpha, lr=config.lr, clip=config.clip,
+            bias_lr=config.lr if config.bias_lr is None else config.bias_lr, scale_squares=config.scale_squares,
         )  # fmt: skip
 
         def train(block):
@@ -552,7 +579,7 @@ class GloVe:
         total = config.epochs * len(cells)
         bar = _progress(progress, total, "GloVe", "cell")
         bar.unit_scale = True
-        with ThreadPoolExecutor(config.threads) as pool, bar:
+        with ThreadPoolExecutor(_threads(config.threads)) as pool, bar:
             for _ in range(config.epochs):
                 cost = 0.0
                 for r in rng.permutation(n_parts):
@@ -561,7 +588,7 @@ class GloVe:
                     bar.update(int(bounds[(r + 1) * n_parts] - bounds[r * n_parts]))
                 if not math.isfinite(cost):
                     raise FloatingPointError(
-                        f"GloVe diverged in pass {len(self.history) + 1}; try a rate below {config.rate}"
+                        f"GloVe diverged in pass {len(self.history) + 1}; try an lr below {config.lr}"
                     )
                 self.history.append(cost / len(cells))
                 bar.set_postfix(loss=f"{self.history[-1]:.4f}")

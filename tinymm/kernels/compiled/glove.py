@@ -55,7 +55,7 @@ def glove_blocks(row, col, x, row_part, col_part, n_parts, seed):
 
 def glove_adagrad(
     row, col, x, words, contexts, words_sq, contexts_sq,
-    *, x_max, alpha, rate, bias_rate, clip, scale_squares,
+    *, x_max, alpha, lr, bias_lr, clip, scale_squares,
 ):  # fmt: skip
     """See `tinymm.kernels.plain.glove.glove_adagrad`."""
     for name, table in (("words", words), ("contexts", contexts), ("words_sq", words_sq), ("contexts_sq", contexts_sq)):
@@ -64,10 +64,10 @@ def glove_adagrad(
     row, col = _arrays.integers(row, "row", np.int32), _arrays.integers(col, "col", np.int32)
     real = words.dtype.type
     x = _arrays.floats(np.asarray(x, dtype=real), "x")
-    rates = np.array([rate, bias_rate], dtype=real)
-    squares = rates if scale_squares else np.ones(2, dtype=real)
+    lrs = np.array([lr, bias_lr], dtype=real)
+    squares = lrs if scale_squares else np.ones(2, dtype=real)
     weighting = np.array([np.log(x_max), alpha, clip], dtype=real)
-    return _adagrad(row, col, x, words, contexts, words_sq, contexts_sq, rates, squares, weighting)
+    return _adagrad(row, col, x, words, contexts, words_sq, contexts_sq, lrs, squares, weighting)
 
 
 @jit
@@ -153,12 +153,12 @@ def _deal(row, col, x, row_part, col_part, n_parts, seed, row_out, col_out, x_ou
 
 
 @jit
-def _adagrad(row, col, x, words, contexts, words_sq, contexts_sq, rates, squares, weighting):
+def _adagrad(row, col, x, words, contexts, words_sq, contexts_sq, lrs, squares, weighting):
     last = words.shape[1] - 1
     log_x_max, alpha, clip = weighting[0], weighting[1], weighting[2]
-    rate, bias_rate = rates[0], rates[1]
-    # What turns a step into what the sum of squares gathers: 1 for (rate g)^2, 1 / rate for g^2.
-    gather, bias_gather = squares[0] / rates[0], squares[1] / rates[1]
+    lr, bias_lr = lrs[0], lrs[1]
+    # What turns a step into what the sum of squares gathers: 1 for (lr g)^2, 1 / lr for g^2.
+    gather, bias_gather = squares[0] / lrs[0], squares[1] / lrs[1]
     cost = 0.0
     for t in range(row.shape[0]):
         i, j = row[t], col[t]
@@ -173,13 +173,13 @@ def _adagrad(row, col, x, words, contexts, words_sq, contexts_sq, rates, squares
         pull = f * diff
         cost += 0.5 * np.float64(pull * diff)
         for k in range(w.shape[0]):
-            step_w = min(max(pull * c[k], -clip), clip) * rate
-            step_c = min(max(pull * w[k], -clip), clip) * rate
+            step_w = min(max(pull * c[k], -clip), clip) * lr
+            step_c = min(max(pull * w[k], -clip), clip) * lr
             w[k] -= step_w / np.sqrt(w_sq[k])
             c[k] -= step_c / np.sqrt(c_sq[k])
             w_sq[k] += (step_w * gather) ** 2
             c_sq[k] += (step_c * gather) ** 2
-        step = pull * bias_rate
+        step = pull * bias_lr
         words[i, last] -= step / np.sqrt(words_sq[i, last])
         contexts[j, last] -= step / np.sqrt(contexts_sq[j, last])
         words_sq[i, last] += (step * bias_gather) ** 2

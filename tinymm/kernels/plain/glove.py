@@ -97,7 +97,7 @@ def glove_blocks(row, col, x, row_part, col_part, n_parts, seed):
 
 def glove_adagrad(
     row, col, x, words, contexts, words_sq, contexts_sq,
-    *, x_max, alpha, rate, bias_rate, clip, scale_squares,
+    *, x_max, alpha, lr, bias_lr, clip, scale_squares,
 ):  # fmt: skip
     """One AdaGrad step for each cell, in the order given; the four tables are changed in place.
 
@@ -116,7 +116,7 @@ def glove_adagrad(
         The sums of squares that AdaGrad divides by.
     x_max, alpha : float
         The weighting f.
-    rate, bias_rate : float
+    lr, bias_lr : float
         Step sizes of vectors and of biases.
     clip : float
         Components of a vector's gradient are limited to +-`clip`; those of biases are not.
@@ -130,8 +130,8 @@ def glove_adagrad(
     """
     real = words.dtype.type
     W = words.shape[1]
-    steps = np.full(W, rate, dtype=real)
-    steps[-1] = bias_rate
+    steps = np.full(W, lr, dtype=real)
+    steps[-1] = bias_lr
     limits = np.full(W, clip, dtype=real)
     limits[-1] = np.inf
     one = np.ones(1, dtype=real)
