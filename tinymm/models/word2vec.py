@@ -14,10 +14,12 @@ near it, out of the outputs u, by
 CBOW: h is the mean of the vectors of all words near, and predicts the word in the middle.
 
 It is written twice. `negative_sampling_loss` and `hierarchical_softmax_loss` are the equations on the autograd
-engine, and `fit_readable` trains with them, one example a step. `Word2Vec.fit` runs the same steps in a kernel, some
-ten thousand times as fast; `tests/models/test_word2vec.py` shows that both reach the same vectors.
+engine, and `train_readable` takes a step of gradient descent for each example. `Word2Vec.fit` runs the same steps in
+a kernel, some thousand times as fast; ``fit(corpus, readable=True)`` runs the readable ones, and
+`tests/models/test_word2vec.py` shows that both reach the same vectors.
 """
 
+import os
 import threading
 import time
 from dataclasses import dataclass, fields, replace
@@ -26,8 +28,11 @@ from typing import Literal
 import numpy as np
 
 from tinymm import kernels
+from tinymm.autograd import Tensor, no_grad
 from tinymm.data.text import Vocabulary, from_sentences
-from tinymm.kernels.plain.word2vec import MULTIPLIER, Rules, make_noise  # noqa: F401
+from tinymm.kernels.plain.word2vec import Rules, Tree, make_noise
+from tinymm.metrics.words import most_similar
+from tinymm.ops import logsigmoid
 
 JOB = 10_000  # words a kernel call trains on: long enough to cost nothing, short enough for Ctrl-C and a progress bar
 
@@ -61,7 +66,7 @@ class Word2VecConfig:
     init_range: float = 1.0  # W5: inputs start as U(-r, r) / d_model; gensim 1.0, C 0.5. Outputs start at 0
     smooth_lr: bool = True  # W6: a new rate for each word; the references refresh it every 10,000
     sigmoid: Literal["exact", "table"] = "exact"  # W7: a table of 1000 steps whose index is scaled by 83 for 83.33
-    saturation: Literal["gradient", "skip"] = "gradient"  # W8: beyond |u.h| = 6 gensim and C's hierarchical softmax skip
+    saturation: Literal["gradient", "skip"] = "gradient"  # W8: beyond |u.h| = 6 gensim, and C's tree, do not update
     cbow_mean: bool = True  # W9: h is the mean of the context vectors, else their sum
     cbow_true_gradient: bool = False  # W9: the references give each context vector n times its gradient for the mean,
     #                                   and 1/n of it for the sum
@@ -129,6 +134,123 @@ class Progress:
     seconds: float
 
 
+# ---------------------------------------------------------------------------------------------- the readable form
+
+
+def examples_of(ids, starts, radius, cbow):
+    """All training examples of some sentences, in the order in which they are trained on.
+
+    Parameters
+    ----------
+    ids, starts, radius : arrays as for `kernels.word2vec_train`
+    cbow : bool
+
+    Returns
+    -------
+    centre : (B,) int array
+        Where in `ids` the word stands that is to be predicted.
+    context : (B, C) int array
+        Words that predict it; shorter lists are filled up with -1. Skip-gram: C = 1, CBOW: up to twice the window.
+    """
+    centre, context = [], []
+    for begin, end in zip(starts[:-1], starts[1:]):
+        for i in range(begin, end):
+            near = range(max(begin, i - radius[i]), min(end, i + radius[i] + 1))
+            words = [int(ids[j]) for j in near if j != i]
+            for group in [words] if cbow else [[word] for word in words]:
+                centre.append(i)
+                context.append(group)
+    width = max(map(len, context), default=1)
+    padded = [group + [-1] * (width - len(group)) for group in context]
+    return np.array(centre, np.int64), np.array(padded, np.int64).reshape(len(centre), width)
+
+
+def hidden(inputs, context, mean=True):
+    """The vector h of each example: the mean (or sum) of its context words' vectors, (V, D), (B, C) -> (B, D)."""
+    used = context >= 0
+    h = (inputs[np.where(used, context, 0)] * used[..., None].astype(inputs.dtype)).sum(axis=1)
+    return h / np.maximum(used.sum(axis=1, keepdims=True), 1).astype(inputs.dtype) if mean else h
+
+
+def negative_sampling_loss(h, outputs, centre, noise):
+    """-log sigmoid(u_o . h) - sum_k log sigmoid(-u_k . h), summed over the examples (2013b, equation 4).
+
+    Parameters
+    ----------
+    h : (B, D) Tensor
+    outputs : (V, D) Tensor
+    centre : (B,) int array
+        The words o to be predicted.
+    noise : (B, K) int array
+        Drawn words k; a draw of the centre word itself counts for nothing (W4).
+    """
+    counts = (noise != centre[:, None]).astype(h.dtype)
+    wanted = (outputs[centre] * h).sum(axis=-1)  # (B,)
+    unwanted = (outputs[noise] * h.reshape(len(centre), 1, -1)).sum(axis=-1)  # (B, K)
+    return -logsigmoid(wanted).sum() - (logsigmoid(-unwanted) * counts).sum()
+
+
+def hierarchical_softmax_loss(h, outputs, centre, tree):
+    """-sum_j log sigmoid((1 - 2 b_j) u_j . h) over the nodes j on the path to each centre word (2013b, equation 3).
+
+    Parameters
+    ----------
+    h : (B, D) Tensor
+    outputs : (V - 1, D) Tensor
+        One vector for each inner node.
+    centre : (B,) int array
+    tree : Tree
+        From `kernels.huffman_tree`.
+    """
+    path = [np.arange(tree.starts[word], tree.starts[word + 1]) for word in centre]
+    example = np.repeat(np.arange(len(centre)), [len(nodes) for nodes in path])
+    path = np.concatenate(path)
+    sign = (2 * tree.labels[path] - 1).astype(h.dtype)
+    return -logsigmoid((outputs[tree.nodes[path]] * h[example]).sum(axis=-1) * sign).sum()
+
+
+def train_readable(ids, starts, radius, inputs, outputs, objective, rules, rate, state, batch_size=1):
+    """`kernels.word2vec_train` on the autograd engine: the same arguments, examples, draws and steps.
+
+    With a larger `batch_size` the gradients of so many examples are summed for one step, which is faster and learns
+    less from each.
+
+    Raises
+    ------
+    ValueError
+        If `rules` ask for something that is no gradient.
+    """
+    if rules.table or rules.skip or not rules.merge or (rules.cbow and not rules.true_gradient):
+        raise ValueError(
+            "the readable form follows the gradient; expected sigmoid='exact', saturation='gradient', "
+            "merge_repeats=True and, for CBOW, cbow_true_gradient=True"
+        )
+    v, u = Tensor(inputs, requires_grad=True), Tensor(outputs, requires_grad=True)
+    position, context = examples_of(ids, starts, radius, rules.cbow)
+    total = 0.0
+    for a in range(0, len(position), batch_size):
+        batch = slice(a, a + batch_size)
+        centre = ids[position[batch]]
+        h = hidden(v, context[batch], rules.mean or not rules.cbow)
+        if isinstance(objective, Tree):
+            loss = hierarchical_softmax_loss(h, u, centre, objective)
+        else:
+            noise, state = kernels.word2vec_noise(objective, len(centre) * objective.negative, state)
+            loss = negative_sampling_loss(h, u, centre, noise.reshape(len(centre), -1))
+        loss.backward()
+        lr = rate[0] + (rate[1] - rate[0]) * position[a] / len(ids)
+        with no_grad():
+            for table in (v, u):
+                table.assign(table.data - table.dtype.type(lr) * table.grad)
+                table.zero_grad()
+        total += loss.item()
+    inputs[:], outputs[:] = v.data, u.data
+    return state, total, len(position)
+
+
+# ---------------------------------------------------------------------------------------------- the fast form
+
+
 class Word2Vec:
     """Word vectors learnt from text.
 
@@ -150,7 +272,7 @@ class Word2Vec:
         self.config = replace(config or Word2VecConfig(), **changes)
         self.vocabulary = None
 
-    def fit(self, corpus, progress=False, initial=None):
+    def fit(self, corpus, progress=False, initial=None, readable=False):
         """Learn vectors for the words of `corpus`, and return self.
 
         Several threads update the same tables without locks (Hogwild), each on its own part of the text: fast, as
@@ -163,6 +285,8 @@ class Word2Vec:
             True shows a progress bar on a terminal; a callable is given a `Progress` about five times a second.
         initial : (V, d_model) array, optional
             Start from these vectors.
+        readable : bool
+            Train with `train_readable`, in the exact order, instead of the kernel. Slow: for a few thousand words.
 
         Raises
         ------
@@ -181,6 +305,7 @@ class Word2Vec:
                 "Try a longer text or a smaller min_count"
             )
         self._set_up(corpus.vocabulary, initial)
+        self._step = train_readable if readable else kernels.word2vec_train
         report = _Report(progress, self.config.epochs * len(corpus.ids))
         with report:
             if self.config.draws == "gensim":
@@ -201,22 +326,18 @@ class Word2Vec:
         """The vector of `word`; KeyError if it is not in the vocabulary."""
         return self.vectors[self.vocabulary[word]]
 
-    def most_similar(self, positive, negative=(), n=10):
+    def most_similar(self, positive, n=10, *, negative=()):
         """The `n` words nearest to the sum of some unit vectors minus others, by cosine, those words excluded.
 
-        ``most_similar("cat")`` lists neighbours; ``most_similar(["king", "woman"], ["man"])`` solves man is to king
-        as woman is to ... (W12). Returns a list of (word, cosine).
+        ``most_similar("cat")`` lists neighbours; ``most_similar(["king", "woman"], negative="man")`` solves man is to
+        king as woman is to ... (W12). Returns a list of (word, cosine).
         """
         positive = [positive] if isinstance(positive, str) else list(positive)
         negative = [negative] if isinstance(negative, str) else list(negative)
-        unit = self.vectors / np.maximum(np.linalg.norm(self.vectors, axis=1, keepdims=True), 1e-12)
-        given = [self.vocabulary[word] for word in positive + negative]
-        signs = np.array([1] * len(positive) + [-1] * len(negative), unit.dtype)
-        query = signs @ unit[given]
-        cosines = unit @ (query / max(np.linalg.norm(query), 1e-12))
-        cosines[given] = -np.inf
-        best = np.argsort(-cosines)[: max(0, min(n, len(cosines) - len(set(given))))]
-        return [(self.vocabulary.words[i], float(cosines[i])) for i in best]
+        query = np.zeros(self.config.d_model, self.vectors.dtype)
+        for sign, word in [(1, word) for word in positive] + [(-1, word) for word in negative]:
+            query += sign * self[word] / max(np.linalg.norm(self[word]), 1e-12)
+        return most_similar(self.vectors, self.vocabulary, query, n, exclude=positive + negative)
 
     # ---------------------------------------------------------------------------------------------- training
 
@@ -244,7 +365,8 @@ class Word2Vec:
     def _train(self, corpus, report):
         """Each thread takes its own contiguous part of the text through all epochs."""
         c = self.config
-        threads = 1 if c.deterministic else c.threads or kernels_threads()
+        exact = c.deterministic or self._step is train_readable
+        threads = 1 if exact else c.threads or _cores()
         cuts = np.searchsorted(corpus.starts, np.arange(threads + 1) * (len(corpus.ids) / threads))
         parts = [(a, b) for a, b in zip(cuts[:-1], cuts[1:]) if a < b]
         kernels.word2vec_train(  # compile here, not in every thread: one word has no context, so nothing is learnt
@@ -301,7 +423,7 @@ class Word2Vec:
                 else:
                     radius = np.full(len(ids), c.window, np.int32)
                 rate = self._rate(done / total), self._rate((done + words * c.smooth_lr) / total)
-                state, loss, examples = kernels.word2vec_train(
+                state, loss, examples = self._step(
                     ids, job_starts, radius, self._inputs, self._outputs, self.objective, c.rules(), rate, state
                 )
                 done += words
@@ -334,7 +456,7 @@ class Word2Vec:
                 ids, job_starts, state = kernels.word2vec_subsample(ids, job_starts, self._keep, state)
                 shrink = random.randint(0, c.window, len(ids)) if c.shrink_window else np.zeros(len(ids), int)
                 radius = (c.window - shrink).astype(np.int32)
-                _, loss, examples = kernels.word2vec_train(
+                _, loss, examples = self._step(
                     ids, job_starts, radius, self._inputs, self._outputs, self.objective, c.rules(), (lr, lr), state
                 )
                 report.add(int(starts[b] - starts[a]), lr, loss, examples)
@@ -353,10 +475,7 @@ def keep_table(counts, sample):
     return (np.minimum(probability, 1.0) * (2**32 - 1)).astype(np.uint32)
 
 
-def kernels_threads():
-    """How many threads `threads=0` means."""
-    import os
-
+def _cores():
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -414,6 +533,7 @@ class _Report:
         self.total = total
         self.wanted = bool(progress)
         self.words, self.lr, self.loss, self.examples = 0, 0.0, 0.0, 0
+        self.mean_loss = float("nan")
         self.lock = threading.Lock()
 
     def __enter__(self):
@@ -439,8 +559,10 @@ class _Report:
         if not self.wanted:
             return
         with self.lock:
-            words, lr, loss = self.words, self.lr, self.loss / max(self.examples, 1)
-            self.loss, self.examples = 0.0, 0
+            words, lr = self.words, self.lr
+            if self.examples:
+                self.mean_loss, self.loss, self.examples = self.loss / self.examples, 0.0, 0
+            loss = self.mean_loss
         self.shown = time.perf_counter()
         seconds = self.shown - self.began
         if self.bar is not None:

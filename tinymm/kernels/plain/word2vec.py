@@ -33,14 +33,14 @@ TABLE_SIZE = 1000
 
 
 class Noise(NamedTuple):
-    """Negative sampling: `negative` draws an example, word t with probability (cumulative[t] - cumulative[t-1]) / DOMAIN.
+    """Negative sampling: word t is drawn with probability (cumulative[t] - cumulative[t - 1]) / DOMAIN.
 
     ``guide[x >> 15]`` is where the search for x in `cumulative` starts: the same draw as bisection, in about one step.
     """
 
     cumulative: np.ndarray  # (V,) uint32, rising, the last entry is DOMAIN
     guide: np.ndarray  # (2**16,) int32
-    negative: int
+    negative: int  # draws per example
 
 
 class Tree(NamedTuple):
