@@ -515,7 +515,9 @@ def test_from_a_corpus():
     assert model.vectors.shape == (len(corpus.vocabulary), 6)
     assert model.vocabulary is corpus.vocabulary
     words = corpus.vocabulary.ids
-    assert model.count(corpus)[words["cat"], words["sat"]] == 1.0
+    X = model.count(corpus)
+    assert X[words["cat"], words["sat"]] == 1.0
+    assert GloVe(d_model=6, epochs=3).fit(X).most_similar("cat") == model.most_similar("cat")
     np.testing.assert_array_equal(model["cat"], model.vectors[words["cat"]])
     assert "cat" not in dict(model.most_similar("cat", n=3)) and len(model.most_similar("cat", n=3)) == 3
 

@@ -124,12 +124,14 @@ class Cooccurrence:
         ``x[k]`` is X[row[k], col[k]]: how often, weighted by nearness, word `col[k]` stands near word `row[k]`.
     n_words : int
         V; X is (V, V).
+    vocabulary : tinymm.data.text.Vocabulary, optional
     """
 
     row: np.ndarray
     col: np.ndarray
     x: np.ndarray
     n_words: int
+    vocabulary: object = None
 
     def __post_init__(self):
         if not len(self.row) == len(self.col) == len(self.x):
@@ -520,11 +522,12 @@ class GloVe:
     def count(self, corpus, *, max_memory_mb=4096, progress=False):
         """X of a `tinymm.data.text.Corpus`, with this model's options."""
         c = self.config
-        return count_cooccurrence(
+        cells = count_cooccurrence(
             corpus.ids, corpus.starts, len(corpus.vocabulary), window=c.window, symmetric=c.symmetric,
             distance_weighting=c.distance_weighting, max_memory_mb=max_memory_mb, threads=c.threads, dtype=c.dtype,
             progress=progress,
         )  # fmt: skip
+        return replace(cells, vocabulary=corpus.vocabulary)
 
     def fit(self, data, progress=False, callback=None):
         """Train for ``config.epochs`` passes; a second call goes on where the first ended.
@@ -552,7 +555,7 @@ class GloVe:
         """
         cells = data if isinstance(data, Cooccurrence) else self.count(data, progress=progress)
         if self.words is None:
-            self.start(getattr(data, "vocabulary", cells.n_words))
+            self.start(cells.n_words if cells.vocabulary is None else cells.vocabulary)
         self._check(cells)
         self.row_sums = cells.row_sums()
         config = self.config
