@@ -24,7 +24,7 @@ def softmax_array(x):
     return e / e.sum(axis=-1, keepdims=True)
 
 
-# ---- what must be caught: name -> (op, inputs) ---------------------------------------------------------------------------
+# ---- what must be caught: name -> (op, inputs) ---------------------------------------------------------------------
 
 WRONG = {}
 
@@ -242,7 +242,7 @@ def test_the_sum_of_the_outputs_is_fooled_and_a_random_cotangent_is_not():
         gradcheck(f, [x])
 
 
-# ---- what must be accepted -----------------------------------------------------------------------------------------------
+# ---- what must be accepted -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(), (0, 3), (1,), (3, 5), (40, 50)])

@@ -133,7 +133,8 @@ TRANSLATED = {
     "index_select": lambda x, index, axis: torch.index_select(x, axis, index),
     "gather": lambda x, index, axis: torch.gather(x, axis, index),
     "scatter_add": lambda x, index, src, axis: torch.scatter_add(x, axis, index, src),
-    "layer_norm": normalised(F.layer_norm, True), "group_norm": normalised(F.group_norm, False), "batch_norm": batch_norm,
+    "layer_norm": normalised(F.layer_norm, True), "group_norm": normalised(F.group_norm, False),
+    "batch_norm": batch_norm,
     "cross_entropy": classes(F.cross_entropy), "nll_loss": classes(F.nll_loss),
     "where": torch.where,
 }

@@ -245,11 +245,13 @@ def _find_captured(spec, vjps, arrays, y):
     if key in spec.captured:
         return spec.captured[key]
     names = [] if spec.variadic else spec.names
-    found = set()
+    found, alike = set(), y.size > 0  # alike: the next call will find the same
     for vjp in vjps:
         for name, value in _cells(vjp):
             if name in names:
                 found.add(names.index(name))
+            elif isinstance(value, (types.FunctionType, np.generic)):
+                alike = False  # functions around functions; or numbers, which will be arrays next time
             for array in value if type(value) in (tuple, list) else (value,):
                 if type(array) is _ndarray:
                     if np.may_share_memory(array, y):
@@ -258,7 +260,7 @@ def _find_captured(spec, vjps, arrays, y):
                         i for i, x in enumerate(arrays) if type(x) is _ndarray and np.may_share_memory(array, x)
                     )
     result = tuple(sorted(found))
-    if key is not None:
+    if key is not None and alike:
         spec.captured[key] = result
     return result
 

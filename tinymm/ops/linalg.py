@@ -1,5 +1,7 @@
 """Products: matmul, einsum, linear and their relatives."""
 
+import math
+
 import numpy as np
 
 from tinymm import kernels
@@ -62,12 +64,9 @@ def _matmul_any(a, b, n_a, n_b):
         raise ValueError(f"matmul: shapes {a.shape} and {b.shape}; a scalar has no matrix product, multiply with *")
     _check_inner(a, b, a.shape[-1], b.shape[-2 if n_b > 1 else 0])
     if n_b <= 2:  # one matrix on the right: all rows of `a`, of the whole batch, in one product
-        shape_a, shape_b, k = a.shape, b.shape, a.shape[-1]
-        a, b = a.reshape(-1, k) if a.size else a.reshape(int(np.prod(shape_a[:-1])), k), b.reshape(k, -1 if k else 1)
-        if k == 0:
-            b = b.reshape(0, shape_b[1] if n_b == 2 else 1)
+        shape_a, shape_b, k, n = a.shape, b.shape, a.shape[-1], b.shape[1] if n_b == 2 else 1
+        a, b = a.reshape(math.prod(shape_a[:-1]), k), b.reshape(k, n)
         y = product(a, b)
-        n = b.shape[1]
 
         def d_a(g):
             return product(g.reshape(len(a), n), b, False, True).reshape(shape_a)
@@ -86,8 +85,10 @@ def _matmul_any(a, b, n_a, n_b):
             g = np.expand_dims(g, -2)
         if a.ndim > 2:
             return product(g, b, False, True)
-        m, n = g.shape[-2:]  # one matrix on the left: sum over the batch within one product
-        g, right = np.moveaxis(g, -2, 0).reshape(m, -1), np.moveaxis(b, -2, 0).reshape(b.shape[-2], -1)
+        columns = b.size // max(b.shape[-2], 1)  # one matrix on the left: sum over the batch within one product
+        if not columns:
+            return np.zeros(a.shape[-1:] if row else a.shape, g.dtype)
+        g, right = (np.moveaxis(each, -2, 0).reshape(each.shape[-2], columns) for each in (g, b))
         d = product(g, right, False, True)
         return d[0] if row else d
 
@@ -166,19 +167,19 @@ def linear(x, weight, bias=None):
     if shape[-1:] != weight.shape[1:]:
         raise ValueError(f"linear: x has shape {shape} and weight {weight.shape}; expected (..., in) and (out, in)")
     if x.ndim != 2:
-        x = x.reshape(int(np.prod(shape[:-1])), shape[-1])
+        x = x.reshape(math.prod(shape[:-1]), shape[-1])
     y = product(x, weight, False, True)
     if bias is not None:
         y += bias
 
     def d_x(g):
-        return product(g.reshape(len(x), -1) if g.ndim != 2 else g, weight).reshape(shape)
+        return product(g.reshape(len(x), len(weight)) if g.ndim != 2 else g, weight).reshape(shape)
 
     def d_weight(g):
         return product(g.reshape(len(x), len(weight)) if g.ndim != 2 else g, x, True, False)
 
     def d_bias(g):
-        return np.add.reduce(g.reshape(-1, g.shape[-1]) if g.size else g.reshape(0, g.shape[-1]), axis=0)
+        return np.add.reduce(g.reshape(len(x), len(weight)), axis=0)
 
     return y if len(shape) == 2 else y.reshape(*shape[:-1], len(weight)), (d_x, d_weight, d_bias)
 

@@ -111,22 +111,22 @@ def cross_entropy(logits, targets, *, weight=None, ignore_index=-100, reduction=
     """
     axis = (1 if logits.ndim > 1 else 0) if axis is None else axis
     if weight is None and targets.dtype.kind in "iu":
-        rows = np.moveaxis(logits, axis, -1)
-        loss, lse = kernels.cross_entropy(rows, targets, ignore_index, label_smoothing)
+        logits = np.moveaxis(logits, axis, -1)
+        loss, lse = kernels.cross_entropy(logits, targets, ignore_index, label_smoothing)
 
         def d_logits(g):
-            d = kernels.cross_entropy_backward(g, rows, targets, lse, ignore_index, label_smoothing)
+            d = kernels.cross_entropy_backward(g, logits, targets, lse, ignore_index, label_smoothing)
             return np.moveaxis(d, -1, axis)
 
         return _reduced("cross_entropy", loss, reduction, (d_logits, None), np.count_nonzero(targets != ignore_index))
 
-    q, count = _target_weights(logits, targets, weight, ignore_index, label_smoothing, axis)
+    targets, count = _target_weights(logits, targets, weight, ignore_index, label_smoothing, axis)
     y = kernels.log_softmax(logits, axis)
 
     def d_logits(g):
-        return kernels.log_softmax_backward(np.expand_dims(g, axis) * -q, y, axis)
+        return kernels.log_softmax_backward(np.expand_dims(g, axis) * -targets, y, axis)
 
-    return _reduced("cross_entropy", -np.sum(q * y, axis=axis), reduction, (d_logits, None), count)
+    return _reduced("cross_entropy", -np.sum(targets * y, axis=axis), reduction, (d_logits, None), count)
 
 
 def _target_weights(logits, targets, weight, ignore_index, label_smoothing, axis):
@@ -169,7 +169,7 @@ def nll_loss(log_probs, targets, *, weight=None, ignore_index=-100, reduction="m
     Sample(rng.normal(size=(5, 3)), rng.integers(0, 3, size=5)),
     Sample(rng.normal(size=(5, 7)), rng.integers(0, 7, size=5), reduction="none"),
     Sample(rng.normal(size=(5, 3)), rng.integers(0, 3, size=5), margin=0.3, reduction="sum"),
-    Sample(rng.normal(size=(5, 3)), rng.integers(0, 3, size=5), p=2),
+    Sample(rng.normal(size=(5, 3)), rng.integers(0, 3, size=5), p=2), Sample(rng.normal(size=(1, 3)), np.array([2])),
     Sample(rng.normal(size=(0, 3)), np.zeros(0, int), reduction="sum")],
     torch="nn.functional.multi_margin_loss")
 def multi_margin_loss(x, targets, *, p=1, margin=1.0, reduction="mean"):
@@ -191,7 +191,7 @@ def multi_margin_loss(x, targets, *, p=1, margin=1.0, reduction="mean"):
 
 
 @op(samples=lambda rng: [
-    Sample(rng.normal(size=(2, 3)), rng.random((2, 3))),
+    Sample(rng.normal(size=(2, 3)), rng.random((2, 3))), Sample(rng.normal(size=(2, 1, 3)), rng.random((2, 1, 3))),
     Sample(rng.normal(size=(7,)), rng.random(7), reduction="none"),
     Sample(rng.normal(size=(2, 3)), rng.random((2, 3)), weight=rng.random(3), pos_weight=rng.random(3),
     reduction="sum"),

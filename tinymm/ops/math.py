@@ -381,7 +381,7 @@ def astype(x, *, dtype):
     old, dtype = x.dtype, np.dtype(dtype)
     if dtype.kind != "f":
         return x.astype(dtype), None
-    return x.astype(dtype, copy=False), (lambda g: g.astype(old, copy=False),)
+    return (x.view() if dtype == old else x.astype(dtype)), (lambda g: g.astype(old, copy=False),)
 
 
 def _elementwise(function, kernel, x):

@@ -80,7 +80,7 @@ def layer_norm(x, weight=None, bias=None, *, eps=1e-5):
     Sample(rng.normal(size=(2, 6, 3, 5)), rng.normal(size=6), rng.normal(size=6), num_groups=1),
     Sample(rng.normal(size=(2, 3, 5)), num_groups=3),
     Sample(rng.normal(size=(0, 4, 5)), rng.normal(size=4), rng.normal(size=4), num_groups=2),
-    Sample(rng.normal(size=(5, 6)), rng.normal(size=6), num_groups=2),
+    Sample(rng.normal(size=(5, 6)), rng.normal(size=6), num_groups=2), Sample(rng.normal(size=(1, 2, 3)), num_groups=1),
     Sample(rng.normal(size=(5, 4, 2)).T, rng.normal(size=4), rng.normal(size=4), num_groups=2)],
     torch="nn.functional.group_norm")
 def group_norm(x, weight=None, bias=None, *, num_groups, eps=1e-5):
@@ -170,7 +170,7 @@ def batch_norm(x, weight=None, bias=None, *, running_mean=None, running_var=None
     else:
         if running_mean is None or running_var is None:
             raise ValueError("batch_norm: not training, and no running_mean and running_var to use")
-        mean, var = np.array(running_mean), np.asarray(running_var)
+        mean, var = np.asarray(running_mean, dtype=x.dtype), np.asarray(running_var, dtype=x.dtype)
     rstd = 1 / np.sqrt(var + eps)
     normed = (x - mean.reshape(per_channel)) * rstd.reshape(per_channel)
 
@@ -182,7 +182,7 @@ def batch_norm(x, weight=None, bias=None, *, running_mean=None, running_var=None
         b = (g * normed).mean(axis=others, keepdims=True)
         return scale * (g - a - normed * b)
 
-    y = normed if weight is None else normed * weight.reshape(per_channel)
+    y = normed.copy() if weight is None else normed * weight.reshape(per_channel)
     if bias is not None:
         y = y + bias.reshape(per_channel)
     return y, (d_x, lambda g: np.add.reduce(g * normed, axis=others), lambda g: np.add.reduce(g, axis=others))
@@ -212,7 +212,7 @@ def dropout(x, *, p=0.5, training=True, seed=None):
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p is {p}; expected a probability between 0 and 1")
     if p == 0 or not training:
-        return x, (lambda g: g,)
+        return x.view(), (lambda g: g,)
     if seed is None:
         seed = int(random.generator().integers(2**63))
     return kernels.dropout(x, p, seed), (lambda g: kernels.dropout(g, p, seed),)

@@ -105,7 +105,7 @@ def squeeze(x, *, axis=None):
 
 
 @op(samples=lambda rng: [Sample(rng.normal(size=s), shape=to) for s, to in [
-    ((3,), (2, 3)), ((2, 1, 5), (7, 2, 3, 5)), ((), (2, 3)), ((1, 3), (0, 3)), ((2, 3),
+    ((3,), (2, 3)), ((2, 1, 5), (7, 2, 3, 5)), ((), (2, 3)), ((1, 3), (0, 3)), ((0, 3), (2, 0, 3)), ((2, 3),
     (2, 3))]], torch="broadcast_to")
 def broadcast_to(x, *, shape):
     """The array repeated along axes of length 1 and along new leading axes; the result is read-only memory."""
@@ -224,7 +224,8 @@ def _along(axis, n, index):
 @op(samples=lambda rng: [
     Sample(rng.normal(size=(2, 3)), shift=2, axis=1), Sample(rng.normal(size=(2, 3)), shift=-1),
     Sample(rng.normal(size=(2, 3, 5)), shift=(1, -2), axis=(0, -1)), Sample(rng.normal(size=(0, 3)), shift=1, axis=1),
-    Sample(rng.normal(size=(5, 3)).T, shift=4, axis=-1)], torch="roll")
+    Sample(rng.normal(size=(5, 3)).T, shift=4, axis=-1),
+    Sample(rng.normal(size=(2, 1)), shift=1, axis=-1)], torch="roll")
 def roll(x, *, shift, axis=None):
     """Elements moved along by `shift`; what falls off the end comes in at the beginning."""
     back = tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
@@ -263,7 +264,8 @@ def tile(x, *, reps):
 @op(samples=lambda rng: [
     Sample(rng.normal(size=(2, 3)), repeats=2, axis=1), Sample(rng.normal(size=(2, 3)), repeats=3),
     Sample(rng.normal(size=(2, 3)), repeats=[2, 0, 5], axis=-1), Sample(rng.normal(size=(0, 3)), repeats=2, axis=0),
-    Sample(rng.normal(size=(5, 3)).T, repeats=2, axis=0)], torch="repeat_interleave")
+    Sample(rng.normal(size=(5, 3)).T, repeats=2, axis=0),
+    Sample(rng.normal(size=(1, 3)), repeats=2, axis=0)], torch="repeat_interleave")
 def repeat(x, *, repeats, axis=None):
     """Each element repeated, next to itself; `repeats` is a number, or one number for each place along `axis`."""
     old = x.shape
@@ -403,7 +405,7 @@ def gather(x, index, *, axis):
 
 
 @op(samples=_gather_samples, torch="take_along_dim")
-def take_along_axis(x, indices, *, axis):
+def take_along_axis(x, indices, *, axis=-1):
     """As `gather`, NumPy's name; apart from `axis` the shapes broadcast."""
     axis %= x.ndim
     wanted = list(np.broadcast_shapes(x.shape[:axis] + (1,) + x.shape[axis + 1:],
