@@ -22,8 +22,7 @@ def floats(x, name="x"):
         raise TypeError(
             f"{name} has dtype {x.dtype}; kernels take float32 or float64. Try {name}.astype(np.float32)"
         )
-    flags = x.flags
-    if not (flags.c_contiguous and flags.writeable):
+    if not x.flags.carray:  # C-contiguous, aligned, writeable
         x = x.copy(order="C")
     return x
 

@@ -8,6 +8,7 @@ import numpy as np
 from numba import prange
 
 from .._arrays import floats
+from ..plain import elementwise as plain
 from ..plain.elementwise import dropout_mask  # noqa: F401  the same for both backends
 from . import _math
 from ._jit import jit
@@ -80,11 +81,11 @@ def gelu_tanh_backward(g, x):
 
 def dropout(x, p, seed):
     x = floats(x)
-    if not 0 <= p < 1:
-        dropout_mask(0, p, seed)  # complains if `p` is no probability
+    threshold = plain._threshold(p)
+    if threshold == 2**32:
         return np.zeros_like(x)
     y = np.empty_like(x)
-    _dropout_flat(x.ravel(), y.ravel(), round(p * 2**32), 1 / (1 - p), seed % 2**63)
+    _dropout_flat(x.ravel(), y.ravel(), threshold, 1.0 / (1.0 - float(p)), int(seed) % 2**63)
     return y
 
 
@@ -231,3 +232,7 @@ def _mix(z):
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
+
+
+for _name in plain.__all__:
+    globals()[_name].__doc__ = getattr(plain, _name).__doc__

@@ -5,7 +5,8 @@ import math
 import numpy as np
 from numba import prange
 
-from ..plain.optimizers import _check
+from ..plain import optimizers as plain
+from ..plain.optimizers import _check, _velocity
 from ._jit import jit
 
 BLOCK = 16384  # elements that one thread takes at a time; work is divided by the shape only
@@ -13,7 +14,7 @@ SERIAL = 16384  # up to so many elements, waking a second thread costs more than
 
 
 def sgd(p, g, buffer, lr, momentum=0.0, dampening=0.0, nesterov=False, weight_decay=0.0, first=False):
-    _check(p=p, g=g, buffer=buffer)
+    _check(p=p, g=g, buffer=_velocity(buffer, momentum))
     if buffer is None:
         buffer = g  # not touched without momentum
     share = 1.0 if first else 1.0 - dampening
@@ -30,7 +31,7 @@ def adagrad(p, g, total, lr, eps=1e-10, weight_decay=0.0):
 
 
 def rmsprop(p, g, square, lr, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0, buffer=None, mean=None):
-    _check(p=p, g=g, square=square, buffer=buffer, mean=mean)
+    _check(p=p, g=g, square=square, buffer=_velocity(buffer, momentum), mean=mean)
     centred = mean is not None
     mean = mean if centred else g  # not touched
     buffer = g if buffer is None else buffer  # not touched without momentum
@@ -191,3 +192,7 @@ def _sum_of_squares(x):
     for b in range(parts.size):  # in this order, however many threads there are
         total += parts[b]
     return total
+
+
+for _name in plain.__all__:
+    globals()[_name].__doc__ = getattr(plain, _name).__doc__

@@ -12,6 +12,7 @@ import numpy as np
 from numba import prange
 
 from .._arrays import floats, integers
+from ..plain import rowwise as plain
 from ..plain.rowwise import _targets, _vector
 from ._jit import jit
 from ._math import exp_down, from_sort_key, sort_key
@@ -92,11 +93,7 @@ def layer_norm(x, weight=None, bias=None, eps=1e-5):
     y = np.empty_like(x)
     shape = x.shape[:-1]
     mean, rstd = np.empty(shape, x.dtype), np.empty(shape, x.dtype)
-    if x.ndim == 2:
-        _layer_norm(x, weight, bias, eps, y, mean, rstd)
-    else:
-        m = math.prod(shape)
-        _layer_norm(x.reshape(m, n), weight, bias, eps, y.reshape(m, n), mean.ravel(), rstd.ravel())
+    _layer_norm(_rows(x), weight, bias, float(eps), _rows(y), mean.ravel(), rstd.ravel())
     return y, mean, rstd
 
 
@@ -106,12 +103,9 @@ def layer_norm_backward(g, x, mean, rstd, weight=None):
     n = x.shape[-1]
     weight = _constant(1, n, x.dtype) if weight is None else _vector(weight, x, "weight")
     mean, rstd = _per_row(mean, x, "mean"), _per_row(rstd, x, "rstd")
-    m = mean.size
-    blocks = min(16, max(1, x.size // BLOCK))
+    blocks = min(16, max(1, x.size // SERIAL))
     d_x, sums = np.empty_like(x), np.zeros((blocks, 2 * n), x.dtype)
-    _layer_norm_backward(
-        g.reshape(m, n), x.reshape(m, n), mean.ravel(), rstd.ravel(), weight, d_x.reshape(m, n), sums
-    )
+    _layer_norm_backward(_rows(g), _rows(x), mean.ravel(), rstd.ravel(), weight, _rows(d_x), sums)
     return d_x, sums[0, :n], sums[0, n:]
 
 
@@ -153,7 +147,11 @@ def cross_entropy_backward(g, logits, targets, kept, ignore_index=-100, label_sm
 
 def _rows(x):
     """(..., n) -> (m, n)."""
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1]) if x.size else x.reshape(0, max(1, x.shape[-1]))
+    if x.ndim == 2:
+        return x
+    if x.ndim == 0:
+        raise np.exceptions.AxisError(-1, 0)
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def _along(kernel, axis, *arrays):
@@ -196,50 +194,66 @@ def _largest(x):
 
 
 @jit
-def _exp_rows(x, y):
-    """y = exp(x - largest) for all rows."""
+def _exp_short(x, tops, e):
+    """e = exp(x - tops), tops the largest of each row: one loop of exponentials for all rows."""
+    for i in range(x.shape[0]):
+        xi, ei = x[i], e[i]
+        top = _largest(xi)
+        tops[i] = top
+        for j in range(xi.shape[0]):
+            ei[j] = xi[j] - top
+    flat = e.reshape(-1)
+    for j in range(flat.shape[0]):
+        flat[j] = exp_down(flat[j])
+
+
+@jit
+def _sum(x):
+    total = x.dtype.type(0)
+    for j in range(x.shape[0]):
+        total += x[j]
+    return total
+
+
+@jit
+def _tops_and_totals(x, tops, totals):
+    """The largest of each row and the sum of exp(x - largest)."""
     if x.shape[1] < SHORT:
+        e = np.empty_like(x)
+        _exp_short(x, tops, e)
         for i in range(x.shape[0]):
-            xi, yi = x[i], y[i]
-            top = _largest(xi)
-            for j in range(xi.shape[0]):
-                yi[j] = xi[j] - top
-        flat = y.reshape(-1)
-        for j in range(flat.shape[0]):
-            flat[j] = exp_down(flat[j])
+            totals[i] = _sum(e[i])
     else:
         for i in range(x.shape[0]):
-            xi, yi = x[i], y[i]
+            xi = x[i]
             top = _largest(xi)
+            total = x.dtype.type(0)
             for j in range(xi.shape[0]):
-                yi[j] = exp_down(xi[j] - top)
+                total += exp_down(xi[j] - top)
+            tops[i] = top
+            totals[i] = total
 
 
 @jit
 def _softmax_rows(x, y):
     one = x.dtype.type(1)
-    if x.shape[1] < SHORT:
-        _exp_rows(x, y)
-        for i in range(x.shape[0]):
-            yi = y[i]
-            total = x.dtype.type(0)
-            for j in range(yi.shape[0]):
-                total += yi[j]
-            scale = one / (one if total == 0 else total)
-            for j in range(yi.shape[0]):
-                yi[j] *= scale
-    else:
-        for i in range(x.shape[0]):
-            xi, yi = x[i], y[i]
+    short = x.shape[1] < SHORT
+    if short:
+        _exp_short(x, np.empty(x.shape[0], x.dtype), y)
+    for i in range(x.shape[0]):
+        xi, yi = x[i], y[i]
+        if short:
+            total = _sum(yi)
+        else:
             top = _largest(xi)
             total = x.dtype.type(0)
             for j in range(xi.shape[0]):
                 e = exp_down(xi[j] - top)
                 yi[j] = e
                 total += e
-            scale = one / (one if total == 0 else total)
-            for j in range(xi.shape[0]):
-                yi[j] *= scale
+        scale = one / (one if total == 0 else total)
+        for j in range(yi.shape[0]):
+            yi[j] *= scale
 
 
 @jit
@@ -252,37 +266,6 @@ def _log_softmax_rows(x, y):
         log_total = x.dtype.type(0) if totals[i] == 0 else x.dtype.type(math.log(totals[i]))
         for j in range(xi.shape[0]):
             yi[j] = (xi[j] - top) - log_total
-
-
-@jit
-def _tops_and_totals(x, tops, totals):
-    """The largest of each row and the sum of exp(x - largest)."""
-    if x.shape[1] < SHORT:
-        e = np.empty_like(x)
-        for i in range(x.shape[0]):
-            xi, ei = x[i], e[i]
-            top = _largest(xi)
-            tops[i] = top
-            for j in range(xi.shape[0]):
-                ei[j] = xi[j] - top
-        flat = e.reshape(-1)
-        for j in range(flat.shape[0]):
-            flat[j] = exp_down(flat[j])
-        for i in range(x.shape[0]):
-            ei = e[i]
-            total = x.dtype.type(0)
-            for j in range(ei.shape[0]):
-                total += ei[j]
-            totals[i] = total
-    else:
-        for i in range(x.shape[0]):
-            xi = x[i]
-            top = _largest(xi)
-            total = x.dtype.type(0)
-            for j in range(xi.shape[0]):
-                total += exp_down(xi[j] - top)
-            tops[i] = top
-            totals[i] = total
 
 
 @jit(parallel=True)
@@ -320,9 +303,7 @@ def _log_softmax_backward_rows(g, y, d):
         flat_d[j] = exp_down(flat_y[j])
     for i in range(y.shape[0]):
         gi, di = g[i], d[i]
-        total = y.dtype.type(0)
-        for j in range(gi.shape[0]):
-            total += gi[j]
+        total = _sum(gi)
         for j in range(gi.shape[0]):
             di[j] = gi[j] - di[j] * total
 
@@ -393,10 +374,7 @@ def _layer_norm_rows(x, weight, bias, eps, y, mean, rstd):
     n = x.dtype.type(max(1, x.shape[1]))
     for i in range(x.shape[0]):
         xi, yi = x[i], y[i]
-        total = x.dtype.type(0)
-        for j in range(xi.shape[0]):
-            total += xi[j]
-        mu = total / n
+        mu = _sum(xi) / n
         total = x.dtype.type(0)
         for j in range(xi.shape[0]):
             total += (xi[j] - mu) * (xi[j] - mu)
@@ -562,3 +540,7 @@ def _cross_entropy_backward(g, x, targets, kept, d, ignore_index, smoothing):
                 ignore_index, smoothing,
             )
     return bad
+
+
+for _name in plain.__all__:
+    globals()[_name].__doc__ = getattr(plain, _name).__doc__

@@ -3,8 +3,9 @@
 import numpy as np
 from numba import prange
 
-from .._arrays import floats, integers
-from ..plain.scatter import _checked, _in_range
+from .._arrays import integers
+from ..plain import scatter as plain
+from ..plain.scatter import _checked, _in_range, _table
 from ._jit import jit
 
 SERIAL = 32768  # up to so many elements, waking a second thread costs more than it saves
@@ -12,9 +13,7 @@ COLUMNS = 64  # columns that one thread owns when rows are added up
 
 
 def gather_rows(table, index):
-    table, index = floats(table, "table"), integers(index)
-    if table.ndim != 2:
-        raise ValueError(f"table has shape {table.shape}; expected (V, D)")
+    table, index = _table(table), integers(index)
     V, D = table.shape
     out = np.empty((*index.shape, D), table.dtype)
     if _gather(table, index.ravel(), out.reshape(index.size, D)):
@@ -74,3 +73,7 @@ def _scatter_add(out, index, rows):
     else:
         for b in prange((D + COLUMNS - 1) // COLUMNS):
             _scatter_add_columns(out, index, rows, b * COLUMNS, min(D, (b + 1) * COLUMNS))
+
+
+for _name in plain.__all__:
+    globals()[_name].__doc__ = getattr(plain, _name).__doc__

@@ -154,22 +154,25 @@ def dropout(x, p, seed):
         The probability that an element is dropped.
     seed : int
 
+    Raises
+    ------
+    ValueError
+        If `p` is not in [0, 1].
+
     Source: Srivastava et al. 2014, section 4; scaled while training, so that nothing changes when evaluating.
     """
     x = floats(x)
-    if p >= 1:
-        dropout_mask(0, p, seed)  # only for its complaint about a `p` over 1
-        return np.zeros_like(x)
-    return np.where(dropout_mask(x.shape, p, seed), x * x.dtype.type(1 / (1 - p)), x.dtype.type(0))
+    mask = dropout_mask(x.shape, p, seed)
+    return np.where(mask, x * x.dtype.type(1 / (1 - p) if p < 1 else 0), x.dtype.type(0))
 
 
 @_quiet
 def dropout_mask(shape, p, seed):
     """The mask that `dropout` uses: a bool array of `shape`, True = kept.
 
-    Element i (counted in C order) gets 32 random bits: half i mod 2 of the hash of seed and i // 2. It is dropped if
-    these, as an integer, are below p * 2^32. The hash is the output function of SplitMix64, so the mask depends on no
-    state and on no order.
+    Element i (counted in C order) gets 32 random bits: half i mod 2 (the lower half is 0) of number i // 2 of the
+    SplitMix64 generator, whose n-th number needs no number before it. The element is dropped if the bits, as an
+    integer, are below p * 2^32. So the mask depends on no state and on no order.
 
     Raises
     ------
@@ -178,14 +181,19 @@ def dropout_mask(shape, p, seed):
 
     Source: Steele, Lea, Flood 2014, figure 17 (`mix64variant13` with the golden-ratio step).
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p is {p}; expected a probability between 0 and 1")
+    threshold = np.uint64(_threshold(p))
     n = math.prod(shape) if np.iterable(shape) else int(shape)
     counter = np.arange((n + 1) // 2, dtype=np.uint64)
-    z = _mix(np.uint64(seed % 2**63)) + (counter + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z = _mix(np.uint64(int(seed) % 2**63)) + (counter + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     z = _mix(z)
     bits = np.stack([z & np.uint64(0xFFFFFFFF), z >> np.uint64(32)], axis=-1).reshape(-1)[:n]
-    return (bits >= np.uint64(round(p * 2**32))).reshape(shape)
+    return (bits >= threshold).reshape(shape)
+
+
+def _threshold(p):
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout: p is {p}; expected a probability between 0 and 1")
+    return round(float(p) * 2**32)
 
 
 def _mix(z):

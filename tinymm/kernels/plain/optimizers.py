@@ -21,13 +21,13 @@ def sgd(p, g, buffer, lr, momentum=0.0, dampening=0.0, nesterov=False, weight_de
     ----------
     p, g : array (n,)
     buffer : array (n,) or None
-        The velocity; None if and only if `momentum` is 0.
+        The velocity; may be None if `momentum` is 0.
     first : bool
         The first step fills the velocity with the gradient, undampened.
 
     Source: Sutskever et al. 2013, equations 1-4, in PyTorch's form (the rate multiplies the velocity).
     """
-    _check(p=p, g=g, buffer=buffer)
+    _check(p=p, g=g, buffer=_velocity(buffer, momentum))
     if weight_decay:
         g = g + weight_decay * p
     if momentum:
@@ -62,7 +62,7 @@ def rmsprop(p, g, square, lr, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0
 
     Source: Tieleman and Hinton 2012, lecture 6.5; Graves 2013, equations 38-45.
     """
-    _check(p=p, g=g, square=square, buffer=buffer, mean=mean)
+    _check(p=p, g=g, square=square, buffer=_velocity(buffer, momentum), mean=mean)
     if weight_decay:
         g = g + weight_decay * p
     square[...] = alpha * square + (1 - alpha) * g * g
@@ -112,6 +112,12 @@ def sum_of_squares(x):
     _check(x=x)
     x = x.reshape(-1).astype(np.float64, copy=False)
     return float(x @ x)
+
+
+def _velocity(buffer, momentum):
+    if momentum and buffer is None:
+        raise ValueError(f"momentum is {momentum}, but there is no buffer for the velocity. Try np.zeros_like(p)")
+    return buffer
 
 
 def _check(**arrays):

@@ -25,7 +25,7 @@ def gather_rows(table, index):
     IndexError
         If an index is out of range.
     """
-    table, index = floats(table, "table"), integers(index)
+    table, index = _table(table), integers(index)
     _in_range(index, len(table))
     return table[index]
 
@@ -54,6 +54,13 @@ def scatter_add_rows(out, index, rows):
     _in_range(index, len(out))
     np.add.at(out, index.reshape(-1), rows.reshape(-1, out.shape[1]))
     return out
+
+
+def _table(table):
+    table = floats(table, "table")
+    if table.ndim != 2:
+        raise ValueError(f"table has shape {table.shape}; expected two dimensions, (V, D)")
+    return table
 
 
 def _checked(out, index, rows):
