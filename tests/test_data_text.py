@@ -117,6 +117,33 @@ def test_select_takes_sentences_by_index_and_by_mask():
     assert corpus.select([]).n_words == 0
 
 
+def test_pairs_of_a_sentence_by_hand():
+    corpus = text.from_sentences([["a", "b", "c", "d"], ["e", "a"]], min_count=1)
+    found = sorted("".join(corpus.vocabulary.decode(pair)) for pair in corpus.pairs(2).T)
+    assert found == sorted("ab ba ac ca bc cb bd db cd dc ea ae".split())
+    assert corpus.select([]).pairs(3).shape == (2, 0)
+
+
+def test_pairs_in_word2vecs_way_drop_words_first_and_shrink_windows():
+    """Seven words, window 2: 22 pairs, and 17 on average when each centre draws its radius from 1 and 2."""
+    corpus = text.from_sentences([list("abcdefg")] * 4000, min_count=1)
+    assert corpus.select([0]).pairs(2).shape[1] == 22
+    rng = np.random.default_rng(0)
+    assert corpus.pairs(2, keep=np.ones(7), rng=rng).shape[1] / 4000 == pytest.approx(17, abs=0.1)
+    keep = np.ones(7)
+    keep[corpus.vocabulary["d"]] = 0
+    centre, context = corpus.pairs(1, keep=keep, rng=rng)
+    words = {"".join(corpus.vocabulary.decode(pair)) for pair in zip(centre, context)}
+    assert words == set("ab ba bc cb ce ec ef fe fg gf".split())  # c and e have become neighbours
+
+
+def test_relations_are_those_that_the_vocabulary_has():
+    words = "file files row rows line lines edge edges node left right".split()
+    found = text.relations(text.Vocabulary(words, [50] * 10 + [29]))
+    assert found == {"one and many": [("file", "files"), ("line", "lines"), ("row", "rows"), ("edge", "edges")]}
+    assert text.relations(text.Vocabulary(words, [50] * 11), min_count=60) == {}
+
+
 def test_words_with_spaces_survive_in_lists():
     corpus = text.from_sentences([["new york", "is"], ["new york"]], min_count=1)
     assert corpus.vocabulary.words == ["new york", "is"]

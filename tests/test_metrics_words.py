@@ -92,6 +92,19 @@ def test_exclusion_does_part_of_the_work():
     assert without.total.correct == 0 and without.answers[0][4] == "c"
 
 
+def test_questions_from_relations_and_their_controls():
+    questions = metrics.questions_from({"r": [("a", "b"), ("c", "d")]})
+    assert questions == {"r": [("a", "b", "c", "d"), ("c", "d", "a", "b")]}
+    assert metrics.without_relation(questions) == {"r": [("c", "c", "c", "d"), ("a", "a", "a", "b")]}
+    words, vectors = random_vectors(dtype=np.float64)
+    asked = {"r": [(words[i], words[i + 1], words[i + 2], words[i + 3]) for i in range(40)]}
+    answers = metrics.analogies(vectors, words, metrics.without_relation(asked)).answers
+    assert [a[4] for a in answers] == [metrics.most_similar(vectors, words, a[2], 1)[0][0] for a in answers]
+    false = metrics.false_relation(asked, words, first=5)
+    assert [q[2:] for q in false["r"]] == [q[2:] for q in asked["r"]]
+    assert {w for q in false["r"] for w in q[:2]} == set(words[:5])
+
+
 def test_each_of_the_three_query_words_is_barred():
     """Once for each of a, b, c: vectors with which that word would be the answer."""
     cos, sin = np.cos(0.3), np.sin(0.3)

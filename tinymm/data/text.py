@@ -148,6 +148,32 @@ class Corpus:
         ids = self.ids[np.repeat(self.starts[which] - starts[:-1], lengths) + np.arange(starts[-1])]
         return Corpus(ids, starts, self.vocabulary, ids.size, self.name)
 
+    def pairs(self, window, *, keep=None, rng=None):
+        """All pairs of words that stand at most `window` words apart in a sentence: (2, n) ids, centre and context.
+
+        Every pair comes twice, once with each of its words as the centre.
+
+        Parameters
+        ----------
+        window : int
+        keep : (V,) array, optional
+            Word2Vec's way: first a word w is dropped with probability 1 - keep[w], then each centre draws its own
+            radius from 1 .. `window`. The default keeps all words, and all radii at `window`.
+        rng : numpy.random.Generator, needed with `keep`
+        """
+        ids, sentence = self.ids, np.repeat(np.arange(self.n_sentences), np.diff(self.starts))
+        if keep is not None:
+            stay = rng.random(self.n_words) < np.asarray(keep)[ids]
+            ids, sentence = ids[stay], sentence[stay]
+        radius = np.full(len(ids), window) if keep is None else rng.integers(1, window + 1, len(ids))
+        found = [np.empty((2, 0), np.int32)]
+        for k in range(1, min(window, len(ids) - 1) + 1):
+            left, right = ids[:-k], ids[k:]  # k words apart
+            same = sentence[:-k] == sentence[k:]
+            from_left, from_right = same & (radius[:-k] >= k), same & (radius[k:] >= k)
+            found += [(left[from_left], right[from_left]), (right[from_right], left[from_right])]
+        return np.concatenate(found, axis=1)
+
     def __repr__(self):
         return (
             f"Corpus({self.name}: {self.n_words:,} of {self.n_read:,} words, {self.n_sentences:,} sentences, "
@@ -249,6 +275,41 @@ _NO_LETTER = re.compile(r"[^\w'\n]+|[\d_]+|(?<![^\W\d_])'+|'+(?![^\W\d_])")
 def plain_words(text):
     """Lower case; all but letters (of any alphabet), apostrophes inside words and line ends becomes a space."""
     return _NO_LETTER.sub(" ", text.lower().replace("\u2019", "'"))
+
+
+# ------------------------------------------------------------------------------------------- relations between words
+
+_NOUNS = """file value function point string list object number element argument parameter method line vector column row
+    image character field option dimension node edge angle color attribute module exception variable instance
+    house river word year town state king game""".split()
+_VERBS = """return call compute define create convert ignore replace raise remove store sort import check test parse
+    perform generate handle add pass load use play work follow produce""".split()
+_OPPOSITES = """minimum:maximum min:max first:last left:right lower:upper horizontal:vertical rows:columns width:height
+    true:false start:end before:after input:output encode:decode signed:unsigned smaller:larger positive:negative
+    small:large low:high top:bottom open:close smallest:largest previous:next parent:child north:south east:west
+    northern:southern eastern:western early:late old:new""".split()
+_FAMILY = "man:woman king:queen father:mother son:daughter brother:sister uncle:aunt boy:girl he:she".split()
+
+
+def relations(vocabulary, *, min_count=30):
+    """Pairs of words that stand in one relation, as far as they are in a vocabulary often enough.
+
+    Returns
+    -------
+    dict
+        Name of the relation -> list of pairs, at least four.
+    """
+    stem = [(word, word[:-1] if word.endswith("e") else word) for word in _VERBS]
+    all_pairs = {
+        "one and many": [(word, word + "s") for word in _NOUNS],
+        "do and doing": [(word, short + "ing") for word, short in stem],
+        "do and done": [(word, short + "ed") for word, short in stem],
+        "opposites": [tuple(pair.split(":")) for pair in _OPPOSITES],
+        "family": [tuple(pair.split(":")) for pair in _FAMILY],
+    }
+    frequent = {w for w, n in zip(vocabulary.words, vocabulary.counts) if n >= min_count}
+    found = {name: [pair for pair in pairs if frequent.issuperset(pair)] for name, pairs in all_pairs.items()}
+    return {name: pairs for name, pairs in found.items() if len(pairs) >= 4}
 
 
 # ------------------------------------------------------------------------------------------------------- encoding

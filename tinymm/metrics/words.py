@@ -4,6 +4,7 @@ Everywhere `vectors` is a (V, D) array, one row a word, and `words` their V name
 `tinymm.data.text.Vocabulary`. Similarity is the cosine.
 """
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -188,6 +189,26 @@ def analogies(vectors, words, questions, *, exclude=True, restrict_vocab=30_000)
                 answers.append((*(names[i] for i in question), names[answer]))
         sections[section] = Score(int(correct), len(rows), int((~known).sum()))
     return Analogies(sections, answers)
+
+
+def questions_from(relations):
+    """Every two pairs of one relation as a question: {name: [(a, b), ...]} -> {name: [(a, b, c, d), ...]}."""
+    return {name: [(*p, *q) for p, q in itertools.permutations(pairs, 2)] for name, pairs in relations.items()}
+
+
+def without_relation(questions):
+    """The same questions with b - a = 0: what is right now is right because d is near c, whatever a and b are."""
+    return {name: [(c, c, c, d) for _, _, c, d in asked] for name, asked in questions.items()}
+
+
+def false_relation(questions, words, *, first=3000, seed=0):
+    """The same questions with a and b drawn at random from the `first` words: a control for `analogies`."""
+    names, rng = _names(words)[0][:first], np.random.default_rng(seed)
+    found = {}
+    for name, asked in questions.items():
+        draws = rng.integers(0, len(names), (len(asked), 2))
+        found[name] = [(names[i], names[j], c, d) for (i, j), (_, _, c, d) in zip(draws, asked)]
+    return found
 
 
 # ----------------------------------------------------------------------------------------------------- similarity
