@@ -78,7 +78,7 @@ def fit(model, batches, optimizer, loss_fn, *, epochs=None, steps=None, schedule
                 "history": {**vars(history), "loss": np.array(history.loss), "lr": np.array(history.lr)}})
 
     if resume and checkpoint is not None and Path(checkpoint).exists():
-        state = checkpoints.load(checkpoint)
+        state = checkpoints.load(checkpoint, parts=("model", "optimizer", "loader", "random", "history", "best"))
         for part, name in ((model, "model"), (optimizer, "optimizer"), (batches, "loader")):
             part.load_state_dict(state[name])
         random.set_state(state["random"])

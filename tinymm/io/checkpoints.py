@@ -49,8 +49,14 @@ def save(path, state):
     write_atomically(path, to_bytes(arrays, metadata))
 
 
-def load(path):
+def load(path, parts=()):
     """Read what `save` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+    parts : iterable of str
+        Keys that the state must have.
 
     Returns
     -------
@@ -62,7 +68,7 @@ def load(path):
     FileNotFoundError
         If there is no such file.
     CheckpointError
-        If it is not a checkpoint of tinymm, or damaged.
+        If it is not a checkpoint of tinymm, or damaged, or lacks one of the `parts`.
     """
     arrays, metadata = load_arrays(path)
     if metadata.get("format") != FORMAT:
@@ -72,9 +78,15 @@ def load(path):
     if metadata.get("crc32") != str(_checksum(structure, arrays)):
         raise CheckpointError(f"{path}: damaged: its checksum does not fit its content. Use an earlier checkpoint")
     try:
-        return _join(json.loads(structure), arrays)
+        state = _join(json.loads(structure), arrays)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: its state cannot be read ({type(error).__name__}: {error})") from None
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: its state is a {type(state).__name__}; expected a dict")
+    missing = [part for part in parts if part not in state]
+    if missing:
+        raise CheckpointError(f"{path}: a checkpoint of something else: it has no {', '.join(missing)}")
+    return state
 
 
 def load_arrays(path):
