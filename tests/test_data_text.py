@@ -137,6 +137,14 @@ def test_pairs_in_word2vecs_way_drop_words_first_and_shrink_windows():
     assert words == set("ab ba bc cb ce ec ef fe fg gf".split())  # c and e have become neighbours
 
 
+def test_merge_writes_two_words_alike_and_changes_nothing_else():
+    corpus = text.from_sentences([*SENTENCES, ["d", "d", "c"]], min_count=1)
+    merged = corpus.merge([("a", "d")])
+    swap = {"a": "a/d", "d": "a/d"}
+    assert list(merged.sentences()) == [[swap.get(w, w) for w in s] for s in corpus.sentences()]
+    assert merged.vocabulary.words == ["a/d", "b", "c"] and merged.vocabulary.counts.tolist() == [5, 3, 2]
+
+
 def test_relations_are_those_that_the_vocabulary_has():
     words = "file files row rows line lines edge edges node left right".split()
     found = text.relations(text.Vocabulary(words, [50] * 10 + [29]))

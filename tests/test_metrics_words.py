@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from tinymm.data import text
 from tinymm.data.text import Vocabulary
 from tinymm.metrics import words as metrics
 
@@ -148,6 +149,28 @@ def test_wrong_analogy_files_are_one_clear_line(tmp_path, content):
     (tmp_path / "q.txt").write_text(content)
     with pytest.raises(ValueError, match=r"q\.txt, line [12]: expected"):
         metrics.read_analogies(tmp_path / "q.txt")
+
+
+# ---------------------------------------------------------------------------------------------------------- senses
+
+
+def test_the_words_around_tell_two_senses_apart_and_one_vector_cannot():
+    """x stands among a's and y among b's, except for every fourth sentence, which lies."""
+    rng = np.random.default_rng(0)
+    sentences = []
+    for i in range(400):
+        name, other = ("x", "a") if i % 2 else ("y", "b")
+        other = {"a": "b", "b": "a"}[other] if i % 8 in (0, 1) else other
+        sentences.append([f"{other}{k}" for k in rng.integers(0, 3, 2)] + [name, f"{other}0"])
+    original = text.from_sentences(sentences, min_count=1)
+    merged = original.merge([("x", "y")])
+    words = merged.vocabulary.words
+    vectors = np.array([[w[0] == "a", w[0] == "b", "/" in w] for w in words]) + rng.normal(0, 0.01, (len(words), 3))
+    near = (["a0", "a1"], ["b0", "b1"])
+    own, around = metrics.tell_senses(vectors, merged, original, ("x", "y"), near)
+    assert own == 0.5 and around == 0.75
+    _, swapped = metrics.tell_senses(vectors, merged, original, ("x", "y"), near[::-1])
+    assert swapped == 0.25
 
 
 # ------------------------------------------------------------------------------------------------------ similarity

@@ -174,6 +174,25 @@ class Corpus:
             found += [(left[from_left], right[from_left]), (right[from_right], left[from_right])]
         return np.concatenate(found, axis=1)
 
+    def merge(self, pairs):
+        """The same sentences with both words of each pair written alike, as "a/b": words of two senses, made to order.
+
+        Parameters
+        ----------
+        pairs : list of (word, word), no word twice
+        """
+        words, rename = self.vocabulary.words, np.arange(len(self.vocabulary))
+        names = list(words)
+        for a, b in pairs:
+            i, j = self.vocabulary[a], self.vocabulary[b]
+            rename[j], names[i] = i, f"{a}/{b}"
+        counts = np.bincount(rename, self.vocabulary.counts, len(words)).astype(np.int64)
+        order = np.argsort(-counts, kind="stable")[: len(words) - len(pairs)]
+        new = np.empty(len(words), np.int32)
+        new[order] = np.arange(len(order), dtype=np.int32)
+        vocabulary = Vocabulary([names[i] for i in order], counts[order])
+        return Corpus(new[rename[self.ids]], self.starts, vocabulary, self.n_read, self.name)
+
     def __repr__(self):
         return (
             f"Corpus({self.name}: {self.n_words:,} of {self.n_read:,} words, {self.n_sentences:,} sentences, "

@@ -293,6 +293,52 @@ def _ranks(x):
     return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
 
 
+# --------------------------------------------------------------------------------------------------------- senses
+
+
+def tell_senses(vectors, merged, original, pair, near, *, window=4, most=200, seed=0):
+    """Which of two words stood here before both were written alike? Asked of vectors learnt from the merged text.
+
+    An answer is the side on which a vector lies: nearer to the words near the first of the pair, or the second.
+
+    Parameters
+    ----------
+    vectors : (V, D) array
+        For the words of `merged`.
+    merged, original : Corpus
+        From `Corpus.merge`: the same sentences.
+    pair : (word, word)
+    near : (list of words, list of words)
+        Neighbours of each of the two, which must be in `merged`.
+    window : int
+        How many words to each side count as the surroundings.
+    most : int
+        How many places of each of the two words are asked about.
+
+    Returns
+    -------
+    own, around : float
+        Shares of right answers, each sense counting one half, from the word's own vector, and from the mean of the
+        words around it.
+    """
+    unit, rng = _unit(vectors, len(merged.vocabulary)), np.random.default_rng(seed)
+    sides = [unit[merged.vocabulary.encode(words)].mean(axis=0) for words in near]
+    direction = sides[0] - sides[1]
+    sentence = np.repeat(np.arange(original.n_sentences), np.diff(original.starts))
+    steps = np.array([k for k in range(-window, window + 1) if k])
+    right = []
+    for word, sign in zip(pair, (1, -1)):
+        places = np.flatnonzero(original.ids == original.vocabulary[word])
+        places = rng.permutation(places)[:most]
+        there = (places[:, None] + steps).clip(0, original.n_words - 1)
+        valid = (there == places[:, None] + steps) & (sentence[there] == sentence[places][:, None])
+        valid &= merged.ids[there] != merged.ids[places][:, None]
+        around = (unit[merged.ids[there]] * valid[..., None]).sum(axis=1)  # (places, D)
+        right.append([np.mean(sign * (x @ direction) > 0) for x in (unit[merged.ids[places]], around)])
+    own, around = np.mean(right, axis=0)
+    return float(own), float(around)
+
+
 # -------------------------------------------------------------------------------------------------------- helpers
 
 
