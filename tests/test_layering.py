@@ -121,10 +121,17 @@ def test_lessons_import_only_the_public_package():
     ("ops/math.py", "import tinymm", "ops/math.py:1: imports tinymm, the whole package; name the part"),
     ("novel.py", "x = 1", "novel has no level"),
 ])
-def test_a_planted_upward_import_is_found(tmp_path, file, code, message):
+def test_a_planted_import_is_found(tmp_path, file, code, message):
+    path = tmp_path / "tinymm" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(code + "\n", encoding="utf-8")
+    found = problems(tmp_path / "tinymm")
+    assert len(found) == 1 and found[0].startswith(file) and message in found[0]
+
+
+def test_one_upward_import_in_a_copy_of_the_package_is_found(tmp_path):
     copy = tmp_path / "tinymm"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    path = copy / file
-    path.write_text(code + "\n", encoding="utf-8")
-    found = [line for line in problems(copy) if line.startswith(file)]
-    assert len(found) == 1 and message in found[0]
+    with open(copy / "nn" / "linear.py", "a", encoding="utf-8") as file:
+        file.write("\n\ndef late():\n    from tinymm.train import fit\n    return fit\n")
+    assert [line.split(": ", 1)[1] for line in problems(copy)] == ["nn imports tinymm.train.fit, which is above it"]
