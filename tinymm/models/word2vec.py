@@ -34,6 +34,7 @@ from tinymm.kernels.plain.word2vec import Rules, Tree, make_noise
 from tinymm.metrics.words import most_similar
 from tinymm.ops import logsigmoid
 
+LEAST = 100_000  # words for which a further thread is worth its races
 JOB = 10_000  # words a kernel call trains on: long enough to cost nothing, short enough for Ctrl-C and a progress bar
 
 
@@ -57,7 +58,7 @@ class Word2VecConfig:
     lr: float = 0.025
     min_lr: float = 1e-4  # W6: the rate falls linearly to this one
     seed: int = 1
-    threads: int = 0  # 0: as many as the processor has cores
+    threads: int = 0  # 0: as many as the processor has cores; at most one for every 100,000 words
     deterministic: bool = False  # train in the exact order, which is on one thread
     dtype: Literal["float32", "float64"] = "float32"
 
@@ -366,7 +367,7 @@ class Word2Vec:
         """Each thread takes its own contiguous part of the text through all epochs."""
         c = self.config
         exact = c.deterministic or self._step is train_readable
-        threads = 1 if exact else c.threads or _cores()
+        threads = 1 if exact else min(c.threads or _cores(), -(-len(corpus.ids) // LEAST))
         cuts = np.searchsorted(corpus.starts, np.arange(threads + 1) * (len(corpus.ids) / threads))
         parts = [(a, b) for a, b in zip(cuts[:-1], cuts[1:]) if a < b]
         kernels.word2vec_train(  # compile here, not in every thread: one word has no context, so nothing is learnt
@@ -473,6 +474,56 @@ def keep_table(counts, sample):
     threshold = sample * counts.sum()
     probability = (np.sqrt(counts / threshold) + 1) * (threshold / counts)
     return (np.minimum(probability, 1.0) * (2**32 - 1)).astype(np.uint32)
+
+
+def find_phrases(corpus, min_count=5, threshold=100.0):
+    """Pairs of neighbouring words that occur together far more often than by chance (2013b, equation 6; W13).
+
+    The score of "a b" is (n_ab - min_count) / (n_a n_b), times the number of words as in the program `word2phrase`.
+    Subtracting `min_count` keeps pairs of rare words out.
+
+    Parameters
+    ----------
+    corpus : Corpus, or iterable of lists of words
+        A Corpus should keep its rare words (``min_count=1``), else words become neighbours that are none.
+    min_count : int
+    threshold : float
+        Higher finds fewer phrases.
+
+    Returns
+    -------
+    dict
+        (a, b) -> score, for scores above the threshold, highest first.
+    """
+    if min_count < 0 or not threshold >= 0:
+        raise ValueError(f"min_count is {min_count} and threshold {threshold}; expected 0 or more")
+    if not hasattr(corpus, "vocabulary"):
+        corpus = from_sentences(corpus, min_count=1, max_sentence=None)
+    words, counts, size = corpus.vocabulary.words, corpus.vocabulary.counts, len(corpus.vocabulary)
+    pairs = corpus.ids[:-1].astype(np.int64) * size + corpus.ids[1:]
+    inside = np.ones(len(corpus.ids), bool)
+    inside[corpus.starts[1:] - 1] = False  # the last word of a sentence has no right neighbour
+    pairs, together = np.unique(pairs[inside[:-1]], return_counts=True)
+    a, b = pairs // size, pairs % size
+    score = (together - min_count) / (counts[a] * counts[b].astype(np.float64)) * corpus.n_read
+    score[(counts[a] < min_count) | (counts[b] < min_count)] = 0
+    found = np.flatnonzero(score > threshold)
+    found = found[np.argsort(-score[found], kind="stable")]
+    return {(words[a[i]], words[b[i]]): float(score[i]) for i in found}
+
+
+def join_phrases(sentences, phrases, joiner="_"):
+    """The sentences with each phrase made one word, from left to right: ["new", "york"] -> ["new_york"].
+
+    Run `find_phrases` and this again on the result for phrases of up to four words.
+    """
+    for sentence in sentences:
+        joined, i = [], 0
+        while i < len(sentence):
+            pair = tuple(sentence[i : i + 2])
+            joined.append(joiner.join(pair) if pair in phrases else sentence[i])
+            i += 2 if pair in phrases else 1
+        yield joined
 
 
 def _cores():
