@@ -89,6 +89,12 @@ class Lesson:
         """`fast` under ``--fast``, `full` otherwise."""
         return fast if self.fast else full
 
+    def progress(self, items, description):
+        """Iterate over `items` (anything with a length) behind a progress bar, which only a terminal shows."""
+        from tqdm import tqdm
+
+        return tqdm(items, desc=description, disable=None, leave=False)
+
     # ---- claims ------------------------------------------------------------------------------------------------------
 
     def claim(self, name, statement, measured=None, *, settled=None, tested=True, **region):

@@ -16,6 +16,8 @@ def lines(axes, x, curves, *, xlabel, ylabel, title=None, logx=False, logy=False
     x : (n,) array, or None for 0, 1, ...
     curves : dict
         label -> (n,) or (seeds, n) array.
+    legend : bool or "below"
+        Inside where there is room, or below the axes.
     """
     styles = ("-", "--", "-.", ":")
     for i, (label, y) in enumerate(curves.items()):
@@ -34,7 +36,10 @@ def lines(axes, x, curves, *, xlabel, ylabel, title=None, logx=False, logy=False
     if title:
         axes.set_title(title)
     if legend and len(curves) > 1:
-        axes.legend()
+        if legend == "below":
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, fontsize=8)
+        else:
+            axes.legend()
     return axes
 
 
