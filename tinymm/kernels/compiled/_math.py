@@ -52,6 +52,17 @@ def normal(x):
     """(Phi(x), exp(-x^2 / 2)): distribution function and (unscaled) density, for little more than Phi(x) alone."""
 
 
+def minus(a, b):
+    """a - b, never reordered. Else LLVM makes (b + c) - a of c - (a - b), and the digits of a small c are lost.
+
+    Every difference of such an expression must be written with it, the outer one too.
+    """
+
+
+def blend(a, b, share):
+    """(1 - share) * a + share * b, never reordered: a + share * (b - a) is NaN where both are infinite."""
+
+
 def sort_key(x):
     """An integer that orders as the float does. A maximum of integers vectorises, one of floats does not."""
 
@@ -257,6 +268,17 @@ def _erf_double(x):
 
 
 _by_type(erf, _erf_single, _erf_double)
+
+
+@overload(minus, jit_options=_OPTIONS)
+def _choose_minus(a, b):
+    return lambda a, b: a - b
+
+
+@overload(blend, jit_options=_OPTIONS)
+def _choose_blend(a, b, share):
+    one = {types.float32: _f(1), types.float64: _d(1)}[share]
+    return lambda a, b, share: (one - share) * a + share * b
 
 
 # Positive floats order as their bits do; negative ones the other way round, so their lower bits are flipped.

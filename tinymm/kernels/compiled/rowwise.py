@@ -15,7 +15,7 @@ from .._arrays import floats, integers
 from ..plain import rowwise as plain
 from ..plain.rowwise import _targets, _vector
 from ._jit import jit
-from ._math import exp_down, from_sort_key, sort_key
+from ._math import blend, exp_down, from_sort_key, minus, sort_key
 
 BLOCK = 8192  # elements that one thread takes at a time
 SERIAL = 24576  # up to so many elements, waking a second thread costs more than it saves
@@ -265,7 +265,7 @@ def _log_softmax_rows(x, y):
         top = tops[i]
         log_total = x.dtype.type(0) if totals[i] == 0 else x.dtype.type(math.log(totals[i]))
         for j in range(xi.shape[0]):
-            yi[j] = (xi[j] - top) - log_total
+            yi[j] = minus(minus(xi[j], top), log_total)
 
 
 @jit(parallel=True)
@@ -461,13 +461,13 @@ def _cross_entropy_rows(x, targets, loss, kept, ignore_index, smoothing):
         elif t < 0 or t >= n:
             bad += 1
         else:
-            loss[i] = log_total - (x[i, t] - top)
+            loss[i] = minus(log_total, minus(x[i, t], top))
             if smoothing != 0:
                 xi = x[i]
                 shifted = T(0)
                 for j in range(xi.shape[0]):
-                    shifted += xi[j] - top
-                loss[i] = T(1 - smoothing) * loss[i] + T(smoothing) * (log_total - shifted / T(n))
+                    shifted += minus(xi[j], top)
+                loss[i] = blend(loss[i], minus(log_total, shifted / T(n)), T(smoothing))
     return bad
 
 
@@ -501,7 +501,7 @@ def _cross_entropy_backward_rows(g, x, targets, kept, d, ignore_index, smoothing
             xi, di = x[i], d[i]
             top, log_total = kept[i, 0], kept[i, 1]
             for j in range(xi.shape[0]):
-                di[j] = (xi[j] - top) - log_total
+                di[j] = minus(minus(xi[j], top), log_total)
         flat = d.reshape(-1)
         for j in range(flat.shape[0]):
             flat[j] = exp_down(flat[j])
@@ -520,7 +520,7 @@ def _cross_entropy_backward_rows(g, x, targets, kept, d, ignore_index, smoothing
                     di[j] = gi * (di[j] - uniform)
             else:
                 for j in range(xi.shape[0]):
-                    di[j] = gi * (exp_down((xi[j] - top) - log_total) - uniform)
+                    di[j] = gi * (exp_down(minus(minus(xi[j], top), log_total)) - uniform)
             di[t] -= gi * T(1 - smoothing)
     return bad
 

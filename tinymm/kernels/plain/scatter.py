@@ -52,7 +52,7 @@ def scatter_add_rows(out, index, rows):
     """
     index, rows = _checked(out, index, rows)
     _in_range(index, len(out))
-    np.add.at(out, index.reshape(-1), rows.reshape(-1, out.shape[1]))
+    np.add.at(out, index.reshape(-1), rows.reshape(index.size, out.shape[1]))
     return out
 
 
