@@ -137,6 +137,15 @@ def test_pairs_in_word2vecs_way_drop_words_first_and_shrink_windows():
     assert words == set("ab ba bc cb ce ec ef fe fg gf".split())  # c and e have become neighbours
 
 
+def test_shuffle_keeps_counts_and_lengths_and_nothing_else():
+    corpus = text.from_sentences([list("abcdefgh")] * 50, min_count=1)
+    mixed = corpus.shuffle(3)
+    assert np.array_equal(np.bincount(mixed.ids), np.bincount(corpus.ids))
+    assert np.array_equal(mixed.starts, corpus.starts) and np.array_equal(mixed.ids, corpus.shuffle(3).ids)
+    follows = mixed.ids[1:] == (mixed.ids[:-1] + 1) % 8
+    assert follows.mean() < 0.3 and not np.array_equal(mixed.ids, corpus.shuffle(4).ids)
+
+
 def test_merge_writes_two_words_alike_and_changes_nothing_else():
     corpus = text.from_sentences([*SENTENCES, ["d", "d", "c"]], min_count=1)
     merged = corpus.merge([("a", "d")])

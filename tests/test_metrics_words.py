@@ -106,6 +106,14 @@ def test_questions_from_relations_and_their_controls():
     assert {w for q in false["r"] for w in q[:2]} == set(words[:5])
 
 
+def test_parallel_by_hand():
+    words, vectors = list("abcdef"), np.array([[1, 0], [0, 1], [-1, 0], [0, 1], [0, -2], [3, 0]], dtype=float)
+    assert metrics.parallel(vectors, words, [("a", "b"), ("c", "d")]) == pytest.approx(0)  # (-1, 1) and (1, 1)
+    assert metrics.parallel(vectors, words, [("a", "b"), ("e", "c")]) == pytest.approx(1)  # (-1, 1) twice
+    three = [("a", "b"), ("c", "d"), ("e", "c")]
+    assert metrics.parallel(vectors, words, three) == pytest.approx((0 + 1 + 0) / 3)
+
+
 def test_each_of_the_three_query_words_is_barred():
     """Once for each of a, b, c: vectors with which that word would be the answer."""
     cos, sin = np.cos(0.3), np.sin(0.3)

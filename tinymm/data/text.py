@@ -174,6 +174,11 @@ class Corpus:
             found += [(left[from_left], right[from_left]), (right[from_right], left[from_right])]
         return np.concatenate(found, axis=1)
 
+    def shuffle(self, seed=0):
+        """The same words in random order, in sentences of the same lengths: a text with nothing to learn but counts."""
+        ids = np.random.default_rng(seed).permutation(self.ids)
+        return Corpus(ids, self.starts, self.vocabulary, self.n_read, f"{self.name}, shuffled")
+
     def merge(self, pairs):
         """The same sentences with both words of each pair written alike, as "a/b": words of two senses, made to order.
 

@@ -211,6 +211,21 @@ def false_relation(questions, words, *, first=3000, seed=0):
     return found
 
 
+def parallel(vectors, words, pairs):
+    """Mean cosine between the offsets b - a of different pairs: 1 if a relation is one direction, 0 by chance.
+
+    Parameters
+    ----------
+    pairs : list of (a, b)
+        At least two, of words that are known.
+    """
+    names, index = _names(words)
+    unit = _unit(vectors, len(names))
+    a, b = np.array([[_lookup(index, word) for word in pair] for pair in pairs]).T
+    offsets = _unit(unit[b] - unit[a])
+    return float((offsets @ offsets.T)[~np.eye(len(offsets), dtype=bool)].mean())
+
+
 # ----------------------------------------------------------------------------------------------------- similarity
 
 
