@@ -157,7 +157,7 @@ def test_sections_stand_in_the_course_order(name):
 @pytest.mark.parametrize("name", HERE)
 def test_length_and_last_line(name):
     lines = lessons.script(name).read_text(encoding="utf-8").splitlines()
-    assert 200 <= len(lines) <= 420
+    assert 250 <= len(lines) <= 480
     assert lines[-1] == "lesson.end()"
 
 

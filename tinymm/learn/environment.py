@@ -110,9 +110,11 @@ def kernels_blas():
         start = time.perf_counter()
         kernels.matmul(a, a)
         times.append(time.perf_counter() - start)
-    info = getattr(kernels, "blas_info", None)
-    route = f"{info()}, " if info else ""
-    return f"{route}{2 * 512**3 / sorted(times)[3] / 1e9:.0f} GFLOP/s at 512 x 512 x 512 in float32"
+    from tinymm.kernels.compiled._blas import blas
+
+    found = blas()
+    route = f"SciPy's {found.core} kernels" if found.route == "scipy" else f"NumPy's BLAS ({found.reason})"
+    return f"{route}, {2 * 512**3 / sorted(times)[3] / 1e9:.0f} GFLOP/s at 512 x 512 x 512 in float32"
 
 
 def _folders():
