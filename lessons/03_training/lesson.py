@@ -124,6 +124,8 @@ else:
     digits = images.read_mnist(lesson.data)
     n = lesson.pick(fast=3000, full=len(digits.train_x))
     x, y, x_test, y_test, names = digits.train_x[:n], digits.train_y[:n], digits.test_x, digits.test_y, digits.names
+    if not (np.isfinite(x).all() and np.isfinite(x_test).all()):
+        raise ValueError(f"{lesson.data}: the pictures hold NaN or infinity; expected brightness")
 side, classes = x.shape[1], len(names)
 x, x_test = x.reshape(len(x), -1), x_test.reshape(len(x_test), -1)
 n_val = len(x) // 5  # held out from training: for choosing rates. The test set is for the last word only
