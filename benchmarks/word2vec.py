@@ -51,6 +51,8 @@ def _measure(bench, path, lines):
     rounds = dict(rounds=3, calls=1, tolerance=None, target=TARGET, work=million, unit="M words/s")
 
     for kind, (ours, theirs) in KINDS.items():
+        if bench.only not in f"{kind}, training":
+            continue
         Word2Vec(epochs=1, threads=bench.threads, **ours).fit(few)  # compiles
         options = dict(vector_size=SIZE, epochs=1, workers=bench.threads, **theirs)
         peers = {"gensim list": Peer(**options), "gensim file": Peer(**options)}

@@ -6,9 +6,11 @@ FOLDER holds ``enwiki-100m.txt`` (text8 style) and ``word_eval/`` (questions-wor
 schedule for all of Word2Vec: 100 dimensions, window 5, 5 noise words, sample 1e-3, min-count 5, 3 epochs, rate 0.025.
 Sentences are of 1,000 words. For each row the table gives means over the seeds, with the standard error of the mean:
 analogies (right answers in percent, 30,000 most frequent words) and Spearman's rho on WordSim-353, SimLex-999 and
-MEN; seconds from the text file to vectors, reading and counting included; and the process's largest memory.
+MEN; words per second of training alone; seconds from the text file to vectors, reading and counting included; and
+the process's largest memory.
 
-A new row is a function in `ROWS` that takes (text file, seed, threads, epochs) and returns (words, vectors).
+A new row is a function in `ROWS` that takes (text file, seed, threads, epochs) and returns (words, vectors, words per
+second of training).
 """
 
 import argparse
@@ -34,8 +36,9 @@ def tinymm_word2vec(path, seed, threads, epochs, **changes):
     from tinymm.models.word2vec import Word2Vec
 
     corpus = text.read(path, max_sentence=SENTENCE, progress=False)
+    began = time.perf_counter()
     model = Word2Vec(seed=seed, threads=threads, epochs=epochs, **changes).fit(corpus)
-    return model.vocabulary.words, model.vectors
+    return model.vocabulary.words, model.vectors, corpus.n_read * epochs / (time.perf_counter() - began)
 
 
 def gensim_list(path, seed, threads, epochs, **changes):
@@ -44,8 +47,12 @@ def gensim_list(path, seed, threads, epochs, **changes):
     words = Path(path).read_text().split()
     sentences = [words[i : i + SENTENCE] for i in range(0, len(words), SENTENCE)]
     del words
-    model = Word2Vec(sentences, **_gensim(seed, threads, epochs, changes))
-    return model.wv.index_to_key, model.wv.vectors
+    model = Word2Vec(**_gensim(seed, threads, epochs, changes))
+    model.build_vocab(sentences)
+    began = time.perf_counter()
+    model.train(sentences, total_examples=model.corpus_count, epochs=epochs)
+    speed = model.corpus_total_words * epochs / (time.perf_counter() - began)
+    return model.wv.index_to_key, model.wv.vectors, speed
 
 
 def gensim_file(path, seed, threads, epochs, **changes):
@@ -53,8 +60,12 @@ def gensim_file(path, seed, threads, epochs, **changes):
 
     with tempfile.TemporaryDirectory() as folder:
         lines = write_lines(path, Path(folder) / "lines.txt")
-        model = Word2Vec(corpus_file=str(lines), **_gensim(seed, threads, epochs, changes))
-    return model.wv.index_to_key, model.wv.vectors
+        model = Word2Vec(**_gensim(seed, threads, epochs, changes))
+        model.build_vocab(corpus_file=str(lines))
+        began = time.perf_counter()
+        model.train(corpus_file=str(lines), total_words=model.corpus_total_words, epochs=epochs)
+        speed = model.corpus_total_words * epochs / (time.perf_counter() - began)
+    return model.wv.index_to_key, model.wv.vectors, speed
 
 
 def _gensim(seed, threads, epochs, changes):
@@ -114,24 +125,24 @@ def _one(job):
     import resource
 
     began = time.perf_counter()
-    words, vectors = ROWS[job["name"]](job["path"], job["seed"], job["threads"], job["epochs"])
+    words, vectors, speed = ROWS[job["name"]](job["path"], job["seed"], job["threads"], job["epochs"])
     seconds = time.perf_counter() - began
     unit = 2**30 if sys.platform == "darwin" else 2**20
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
     np.savez(job["save"], words=np.array(words), vectors=vectors)
-    print(json.dumps({"seconds": seconds, "memory": memory}))
+    print(json.dumps({"k words/s": speed / 1000, "seconds": seconds, "memory GB": memory}))
 
 
 def table(results):
     """One line a row: means over the seeds, with the standard error of the mean where there is more than one."""
-    measures = ["analogies", *SETS, "seconds", "memory"]
+    measures = ["analogies", *SETS, "k words/s", "seconds", "memory GB"]
     lines = [f"{'':28}{'seeds':>6}" + "".join(f"{m:>17}" for m in measures)]
     for name in dict.fromkeys(r["row"] for r in results):
         of = [r for r in results if r["row"] == name]
         cells = []
         for m in measures:
             values = [r[m] for r in of]
-            digits = 2 if m in ("analogies", "memory") else 1 if m == "seconds" else 3
+            digits = {"analogies": 2, "memory GB": 2, "k words/s": 0, "seconds": 1}.get(m, 3)
             error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
             spread = f" +-{error:.{digits}f}" if error is not None else ""
             cells.append(f"{statistics.mean(values):.{digits}f}{spread}".rjust(17))
