@@ -189,7 +189,7 @@ def _make_apply(spec):
         node.rare = None
         node.serial = next(CLOCK)
         try:
-            node.captured = captured_by[id(vjps[0].__code__)]
+            node.captured = captured_by[id((vjps[0] or vjps[-1]).__code__)]
         except (KeyError, TypeError, AttributeError):
             node.captured = _find_captured(spec, vjps, arrays, y)
         out.node = node
@@ -238,22 +238,23 @@ def _find_captured(spec, vjps, arrays, y):
     """Which inputs the VJPs have captured, by position, and -1 for the output.
 
     An input is captured if a closure holds it by its name, or holds an array that shares its memory. That depends on
-    the code alone, so it is found once for each piece of VJP code (but for a variadic op each time).
+    the code alone, so it is found once for each piece of VJP code (but for a variadic op that holds arrays each time).
     """
-    vjps = [vjp for vjp in (vjps if type(vjps) is tuple else (vjps,)) if isinstance(vjp, types.FunctionType)]
-    key = id(vjps[0].__code__) if vjps and not spec.variadic else None
+    first = vjps if type(vjps) is not tuple else vjps[0] or vjps[-1]
+    key = _code_of(first)
     if key in spec.captured:
         return spec.captured[key]
     names = [] if spec.variadic else spec.names
-    found, alike = set(), y.size > 0  # alike: the next call will find the same
-    for vjp in vjps:
+    found, alike = set(), y.size > 0 and all(x.size > 0 for x in arrays if type(x) is _ndarray)  # alike: the next time
+    for vjp in vjps if type(vjps) is tuple else (vjps,):
         for name, value in _cells(vjp):
             if name in names:
                 found.add(names.index(name))
-            elif isinstance(value, (types.FunctionType, np.generic)):
-                alike = False  # functions around functions; or numbers, which will be arrays next time
+            elif isinstance(value, np.generic):
+                alike = False  # a number, which will be an array next time
             for array in value if type(value) in (tuple, list) else (value,):
                 if type(array) is _ndarray:
+                    alike = alike and not spec.variadic
                     if np.may_share_memory(array, y):
                         found.add(-1)
                     found.update(
@@ -265,17 +266,30 @@ def _find_captured(spec, vjps, arrays, y):
     return result
 
 
-def _cells(function):
-    if not isinstance(function, types.FunctionType):
-        return
+def _code_of(function):
+    """What stands for the code of a VJP; for a function around functions, with theirs."""
+    if type(function) is not types.FunctionType:
+        return None
+    inner = [value for _, value in _own_cells(function) if type(value) is types.FunctionType]
+    code = id(function.__code__)
+    return code if not inner else (code, *[id(f.__code__) for f in inner])
+
+
+def _own_cells(function):
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
         try:
-            value = cell.cell_contents
+            yield name, cell.cell_contents
         except ValueError:  # a name that was never bound
             continue
-        yield name, value
-        if isinstance(value, types.FunctionType) and value is not function:
-            yield from _cells(value)
+
+
+def _cells(function):
+    """The names and values that a function has captured, and that functions among them have."""
+    if type(function) is types.FunctionType:
+        for name, value in _own_cells(function):
+            yield name, value
+            if value is not function:
+                yield from _cells(value)
 
 
 def _several(spec, arrays, edges, record, ys, vjps):

@@ -53,7 +53,8 @@ def matmul(a, b):
         a, b = np.asarray(a), np.asarray(b)
     n_a, n_b = a.ndim, b.ndim
     if n_a == 2 and n_b == 2:
-        _check_inner(a, b, a.shape[1], b.shape[0])
+        if a.shape[1] != b.shape[0]:
+            _check_inner(a, b, a.shape[1], b.shape[0])
         return product(a, b), (lambda g: product(g, b, False, True), lambda g: product(a, g, True, False))
     return _matmul_any(a, b, n_a, n_b)
 

@@ -3,12 +3,15 @@
 `reduction` is "mean" (over all elements, or over those that count), "sum" or "none".
 """
 
+import math
+
 import numpy as np
 
 from tinymm import kernels
 from tinymm.autograd.op import Sample, op
 from tinymm.autograd.tensor import OPS
 from tinymm.ops._samples import draw
+from tinymm.ops.reduce import expand
 
 _REDUCTIONS = ("mean", "sum", "none")
 
@@ -19,19 +22,17 @@ def _reduced(name, loss, reduction, vjps, count=None):
         return loss, vjps
     if reduction not in _REDUCTIONS:
         raise ValueError(f"{name}: reduction is {reduction!r}; expected 'mean', 'sum' or 'none'")
-    shape = loss.shape
-    y = np.asarray(np.add.reduce(loss, axis=None))
-    scale = 1
+    shape, scale = loss.shape, 1.0
+    y = np.add.reduce(loss, axis=None)
     if reduction == "mean":
         count = loss.size if count is None else count
-        with np.errstate(all="ignore"):  # the mean of nothing is NaN, as in torch
-            scale = np.divide(1, count, dtype=y.dtype)
-            y = y * scale
+        scale = 1 / float(count) if count else math.nan  # the mean of nothing is NaN, as in torch
+        y = y * scale
 
     def spread(vjp):
-        return None if vjp is None else lambda g: vjp(np.broadcast_to(g * scale, shape))
+        return None if vjp is None else lambda g: vjp(expand(g * scale, shape, None, False))
 
-    return np.asarray(y), tuple(spread(vjp) for vjp in vjps)
+    return np.asarray(y), tuple([spread(vjp) for vjp in vjps])
 
 
 # ---- classes -------------------------------------------------------------------------------------------------------
@@ -111,12 +112,14 @@ def cross_entropy(logits, targets, *, weight=None, ignore_index=-100, reduction=
     """
     axis = (1 if logits.ndim > 1 else 0) if axis is None else axis
     if weight is None and targets.dtype.kind in "iu":
-        logits = np.moveaxis(logits, axis, -1)
+        last = axis == -1 or axis == logits.ndim - 1
+        if not last:
+            logits = np.moveaxis(logits, axis, -1)
         loss, lse = kernels.cross_entropy(logits, targets, ignore_index, label_smoothing)
 
         def d_logits(g):
             d = kernels.cross_entropy_backward(g, logits, targets, lse, ignore_index, label_smoothing)
-            return np.moveaxis(d, -1, axis)
+            return d if last else np.moveaxis(d, -1, axis)
 
         return _reduced("cross_entropy", loss, reduction, (d_logits, None), np.count_nonzero(targets != ignore_index))
 

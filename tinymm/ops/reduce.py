@@ -71,7 +71,7 @@ def sum(x, *, axis=None, keepdims=False):
 def mean(x, *, axis=None, keepdims=False):
     """The mean over `axis`."""
     shape, n = x.shape, _count(x.shape, axis)
-    return x.mean(axis=axis, keepdims=keepdims), (lambda g: expand(np.asarray(g / n), shape, axis, keepdims),)
+    return np.add.reduce(x, axis=axis, keepdims=keepdims) / n, (lambda g: expand(g / n, shape, axis, keepdims),)
 
 
 @op(samples=lambda rng: _var_samples(rng), torch="var")
