@@ -94,7 +94,7 @@ def test_that_pass_had_noise_words_drawn_twice_and_draws_of_the_centre_word():
     ids=str,
 )
 def test_compiled_kernel_equals_its_plain_twin(objective, quirks):
-    options = dict(min_count=1, d_model=5, window=3, epochs=1, lr=0.4, init_range=20, dtype="float64", threads=1)
+    options = dict(min_count=1, d_model=5, window=3, epochs=1, lr=0.2, init_range=20, dtype="float64", threads=1)
     options = {**options, "sample": 0.1, **objective, **quirks}
     with kernels.using("numba"):
         fast = Word2Vec(**options).fit(zipf_sentences())
@@ -254,6 +254,14 @@ def test_guide_table_finds_what_bisection_finds():
         expected.append((state >> 16) % plain.DOMAIN)
         state = plain.next_state(state)
     np.testing.assert_array_equal(draws, np.searchsorted(noise.cumulative, np.array(expected, np.uint32)))
+
+
+@BOTH
+def test_a_draw_on_the_edge_of_two_words_belongs_to_the_first(kernel):
+    noise = make_noise([1, 1, 1], 1)
+    for word, edge in enumerate(noise.cumulative[:2]):
+        for x, expected in ((int(edge), word), (int(edge) + 1, word + 1)):
+            assert kernel.word2vec_noise(noise, 1, x << 16)[0].tolist() == [expected]
 
 
 @BOTH
@@ -421,14 +429,23 @@ def test_progress_bar_is_silent_without_a_terminal(capfd):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_stopped_from_the_callback_no_thread_goes_on(threads):
+def test_stopped_from_the_callback_no_thread_goes_on(threads, monkeypatch):
+    trained = []
+    add = w2v._Report.add
+
+    def count(self, words, *args, **options):
+        trained.append(words)
+        add(self, words, *args, **options)
+
     def stop(report):
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(w2v._Report, "add", count)
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
-        Word2Vec(d_model=200, threads=threads, epochs=50, sample=0).fit(topics(10_000), stop)
+        Word2Vec(d_model=200, threads=threads, epochs=30, sample=0).fit(topics(10_000), stop)
     assert threading.active_count() == before
+    assert 0 < sum(trained) < 0.5 * 30 * 120_000
 
 
 def test_a_failure_in_a_thread_is_raised(monkeypatch):
@@ -542,6 +559,30 @@ def test_tables_of_two_kinds():
                 np.zeros(2, np.int32), np.array([0, 2]), np.ones(2, np.int32), inputs, outputs, always(0), Rules(),
                 (0.1, 0.1), 1,
             )  # fmt: skip
+
+
+def test_the_kernel_never_reads_outside_of_its_arrays():
+    v, ids, starts = np.zeros((2, 8)), np.array([0, 1], np.int32), np.array([0, 2])
+    wrong = [
+        (dict(ids=np.array([0, 2], np.int32)), "ids hold word 2, but the objective or the inputs know 2 words"),
+        (dict(starts=np.array([0, 3])), "starts must rise from 0 to the number of words, 2"),
+        (dict(starts=np.array([0, 5, 2])), "starts must rise"),
+        (dict(radius=np.ones(1, np.int32)), "1 radii for 2 words; expected one each"),
+        (dict(outputs=np.zeros((1, 8))), "outputs have 1 rows; expected 2"),
+        (dict(inputs=np.zeros((2, 16))[:, ::2]), "expected writeable, contiguous float32 or float64"),
+        (dict(inputs=np.zeros((2, 8), np.float16)), "expected writeable, contiguous float32 or float64"),
+    ]
+    right = dict(ids=ids, starts=starts, radius=np.ones(2, np.int32), inputs=v, outputs=v.copy(), objective=always(0))
+    for change, text in wrong:
+        with pytest.raises(ValueError, match=text):
+            compiled.word2vec_train(**{**right, **change}, rules=Rules(), rate=(0.1, 0.1), state=1)
+    with pytest.raises(ValueError, match="ids hold word 1, but the keep know 1 words"):
+        compiled.word2vec_subsample(ids, starts, np.ones(1, np.uint32), 1)
+
+
+def test_divergence_is_said():
+    with pytest.raises(FloatingPointError, match="training diverged: the vectors hold NaN. Try a rate below lr=1e"):
+        Word2Vec(d_model=8, lr=1e30, epochs=2).fit(topics())
 
 
 def test_noise_is_a_named_tuple_of_arrays():

@@ -293,6 +293,8 @@ class Word2Vec:
         ------
         ValueError
             If the corpus is empty or its vocabulary is a single word, or if `initial` has a wrong shape or holds NaN.
+        FloatingPointError
+            If training diverges.
         """
         if self.config.draws == "gensim":
             corpus = _as_gensim_reads(corpus, self.config.min_count)
@@ -313,6 +315,8 @@ class Word2Vec:
                 self._replay_gensim(corpus, report)
             else:
                 self._train(corpus, report)
+        if not np.isfinite(self.vectors).all():
+            raise FloatingPointError(f"training diverged: the vectors hold NaN. Try a rate below lr={self.config.lr}")
         return self
 
     @property

@@ -45,7 +45,10 @@ def huffman_tree(counts):
 
 
 def word2vec_subsample(ids, starts, keep, state):
-    kept, kept_starts, state = _subsample(ids, starts, keep, np.uint64(state))
+    ids, starts = _sentences(ids, starts)
+    if len(keep):
+        _below(ids, len(keep), "ids", "keep")
+    kept, kept_starts, state = _subsample(ids, starts, _arrays.integers(keep, "keep", np.uint32), np.uint64(state))
     return kept, kept_starts, int(state)
 
 
@@ -60,6 +63,13 @@ def word2vec_noise(noise, n, state):
 
 
 def word2vec_train(ids, starts, radius, inputs, outputs, objective, rules, rate, state):
+    ids, starts = _sentences(ids, starts)
+    radius = _arrays.integers(radius, "radius", np.int32)
+    if len(radius) != len(ids):
+        raise ValueError(f"{len(radius)} radii for {len(ids)} words; expected one each")
+    for table in (inputs, outputs):
+        if table.dtype not in _arrays.FLOATS or not (table.flags.c_contiguous and table.flags.writeable):
+            raise ValueError("the tables are changed in place; expected writeable, contiguous float32 or float64")
     if inputs.dtype != outputs.dtype or inputs.shape[1] != outputs.shape[1]:
         raise ValueError(
             f"word2vec_train: inputs are {inputs.dtype} {inputs.shape} and outputs {outputs.dtype} {outputs.shape}; "
@@ -67,15 +77,36 @@ def word2vec_train(ids, starts, radius, inputs, outputs, objective, rules, rate,
         )
     if len(ids) == 0:
         return state, 0.0, 0
-    noise, tree = (_NO_NOISE, objective) if isinstance(objective, Tree) else (objective, _NO_TREE)
+    hierarchical = isinstance(objective, Tree)
+    noise, tree = (_NO_NOISE, objective) if hierarchical else (objective, _NO_TREE)
+    n_words = len(tree.starts) - 1 if hierarchical else len(noise.cumulative)
+    _below(ids, min(n_words, len(inputs)), "ids", "objective or the inputs")
+    if len(outputs) < n_words - hierarchical:
+        raise ValueError(f"outputs have {len(outputs)} rows; expected {n_words - hierarchical}")
     table = plain.SIGMOID_TABLE if rules.table else _NO_TABLE
-    longest = int(np.diff(tree.starts).max()) if isinstance(objective, Tree) else noise.negative + 1
+    longest = int(np.diff(tree.starts).max()) if hierarchical else noise.negative + 1
     state, loss, examples = _train_for(inputs.shape[1], rules.blas)(
         ids, starts, radius, inputs, outputs, noise.cumulative, noise.guide, noise.negative, tree.starts, tree.nodes,
         tree.labels, longest, rules.cbow, rules.mean, rules.true_gradient, table, rules.skip, rules.merge,
         float(rate[0]), float(rate[1]), np.uint64(state),
     )  # fmt: skip
     return int(state), loss, examples
+
+
+def _sentences(ids, starts):
+    """Both as the kernels take them, after a look at what would make them read outside of an array."""
+    ids, starts = _arrays.integers(ids, "ids", np.int32), _arrays.integers(starts, "starts")
+    if len(starts) == 0 or starts[0] != 0 or starts[-1] != len(ids) or (np.diff(starts) < 0).any():
+        raise ValueError(
+            f"starts must rise from 0 to the number of words, {len(ids)}, with one entry a sentence and one"
+        )
+    return ids, starts
+
+
+def _below(ids, size, name, table):
+    largest = int(ids.max(initial=-1))
+    if largest >= size:
+        raise ValueError(f"{name} hold word {largest}, but the {table} know {size} words")
 
 
 @intrinsic
