@@ -13,6 +13,7 @@ import tinymm as mm
 from tinymm import kernels
 from tinymm.autograd import OPS, Sample, gradcheck, op
 from tinymm.autograd.gradcheck import GradcheckError
+from tinymm.autograd.op import Spec, _make_apply
 
 NAMES = sorted(OPS)
 few = settings(max_examples=40, deadline=None, derandomize=True)
@@ -75,6 +76,32 @@ def test_gradient(name):
 def test_gradient_on_the_plain_kernels(name):
     with kernels.using("numpy"):
         check_op(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_samples_would_catch_a_wrong_gradient(name):
+    """0.01 added to the gradient of any one input is noticed."""
+    spec = OPS[name].spec
+    for k in sorted({i for sample in samples(name) for i in floats(sample)}):
+        broken = _make_apply(Spec(spoiled(spec.function, k), None, None, (), None))
+        caught = 0
+        for sample in samples(name):
+            if k in floats(sample) and sample.args[k].size:
+                try:
+                    gradcheck(lambda *args: broken(*args, **sample.static), sample.args, check=sample.check)  # noqa: B023
+                except GradcheckError:
+                    caught += 1
+        assert caught >= min(3, sum(k in floats(s) and s.args[k].size > 0 for s in samples(name)) - 1)
+        assert caught > 0
+
+
+def spoiled(function, k):
+    def wrong(*args, **static):
+        y, vjps = function(*args, **static)
+        if not isinstance(vjps, tuple):
+            return y, lambda g, needs: tuple(d + 0.01 if i == k else d for i, d in enumerate(vjps(g, needs)))
+        return y, tuple((lambda *g: vjps[k](*g) + 0.01) if i == k else vjp for i, vjp in enumerate(vjps))
+    return wrong
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -470,8 +497,12 @@ def test_one_product_for_a_batch_of_rows(monkeypatch):
     from tinymm.ops import linalg
 
     seen = []
-    monkeypatch.setattr(linalg, "product", lambda a, b, ta=False, tb=False: seen.append((a.ndim, b.ndim)) or np.matmul(
-        a.swapaxes(-1, -2) if ta else a, b.swapaxes(-1, -2) if tb else b))
+
+    def product(a, b, *transposed, real=linalg.product):
+        seen.append((a.ndim, b.ndim))
+        return real(a, b, *transposed)
+
+    monkeypatch.setattr(linalg, "product", product)
     for f, shapes in [(mm.matmul, [(2, 3, 5), (5, 7)]), (mm.linear, [(2, 3, 5), (7, 5)])]:
         gradcheck(f, [np.random.default_rng(0).normal(size=s) for s in shapes])
     assert set(seen) == {(2, 2)}

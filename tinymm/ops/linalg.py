@@ -11,15 +11,15 @@ from tinymm.autograd.tensor import OPS
 _SMALL = 16_384  # below this many multiplications NumPy's own product is quicker than the way into a kernel
 
 
-def product(a, b, transpose_a=False, transpose_b=False):
-    """a @ b over the last two axes, either of them transposed first; arrays of at least two dimensions."""
+def product(a, b, transpose_a=False, transpose_b=False, bias=None):
+    """a @ b + bias over the last two axes, either of them transposed first; arrays of at least two dimensions."""
     if a.size * b.shape[-2 if transpose_b else -1] < _SMALL or a.dtype.kind != "f" or b.dtype.kind != "f":
         if transpose_a:
             a = a.swapaxes(-1, -2)
         if transpose_b:
             b = b.swapaxes(-1, -2)
-        return np.matmul(a, b)
-    return kernels.matmul(a, b, transpose_a, transpose_b)
+        return np.matmul(a, b) if bias is None else np.matmul(a, b) + bias
+    return kernels.matmul(a, b, transpose_a, transpose_b, bias)
 
 
 @op(samples=lambda rng: [
@@ -169,9 +169,7 @@ def linear(x, weight, bias=None):
         raise ValueError(f"linear: x has shape {shape} and weight {weight.shape}; expected (..., in) and (out, in)")
     if x.ndim != 2:
         x = x.reshape(math.prod(shape[:-1]), shape[-1])
-    y = product(x, weight, False, True)
-    if bias is not None:
-        y += bias
+    y = product(x, weight, False, True, bias)
 
     def d_x(g):
         return product(g.reshape(len(x), len(weight)) if g.ndim != 2 else g, weight).reshape(shape)

@@ -117,7 +117,7 @@ def broadcast_to(x, *, shape):
 
 @op(samples=lambda rng: [
     Sample(rng.normal(size=(2, 3)), rng.normal(size=(5, 3))),
-    Sample(rng.normal(size=(2, 3)), rng.normal(size=(2, 1)), rng.normal(size=(2, 0)), axis=-1),
+    Sample(rng.normal(size=(2, 3)), rng.normal(size=(2, 0)), rng.normal(size=(2, 1)), axis=-1),
     Sample(rng.normal(size=(7,))), Sample(rng.normal(size=(0, 3)), rng.normal(size=(2, 3)), axis=0),
     Sample(rng.normal(size=(2, 3)), rng.normal(size=5), axis=None),
     Sample(rng.normal(size=(3, 2)).T, rng.normal(size=(2, 10))[:, ::2], axis=1)], torch="concatenate")
