@@ -222,6 +222,7 @@ def test_a_callback_can_stop():
 def test_a_plain_list_of_batches():
     model, _, optimizer, _ = make()
     assert len(fit(model, [(X, Y), (X, Y)], optimizer, loss_fn, epochs=3).loss) == 6
+    assert not model.training  # ready to be used
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
