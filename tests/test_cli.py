@@ -311,3 +311,26 @@ def test_where_nothing_is_compiled_nothing_is_said():
     with compiling.announced(stream=stream):
         pass
     assert stream.getvalue() == ""
+
+
+def test_warming_calls_every_kernel(monkeypatch):
+    from tinymm import kernels
+    from tinymm.learn import warming
+
+    with kernels.using("numpy"):
+        called = set()
+
+        def spy(name, kernel):
+            def call(*args, **kwargs):
+                called.add(name)
+                return kernel(*args, **kwargs)
+            return call
+
+        for name in kernels.names():
+            monkeypatch.setattr(kernels, name, spy(name, getattr(kernels, name)))
+        for _, call in warming.calls():
+            call()
+        wanted = {name for name, module in kernels.names().items() if module not in ("word2vec", "glove")}
+        assert wanted - called == set()
+        assert {"word2vec_train", "cooccurrence", "glove_adagrad"} <= called
+        monkeypatch.undo()

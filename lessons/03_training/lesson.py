@@ -99,8 +99,8 @@ lesson.figure(fig, "tiny_map", alt=f"Mean input gradient on a 5 by 5 picture: {t
 # ## Equation, shapes, code: cross entropy and KL
 #
 # A model gives a number for each class, the **logits** z. Softmax makes them probabilities: p_k = exp(z_k) / sum of
-# exp(z_j). The cost of the true class y is **cross entropy**, L = -log p_y: how surprised the model was. The gradient is
-# short: dL/dz = p - onehot(y).
+# exp(z_j). The cost of the true class y is **cross entropy**, L = -log p_y: how surprised the model was. The gradient
+# is short: dL/dz = p - onehot(y).
 #
 # For two distributions, **Kullback-Leibler divergence** KL(q || p) = sum_k q_k log(q_k / p_k) says how much it costs to
 # believe p where q is true. Cross entropy of q and p is the entropy of q plus KL(q || p); with one-hot labels q the

@@ -39,6 +39,9 @@ def run(name, **options):
         with compiling.announced(head.compile or None):
             _execute(lessons.script(name))
         lesson.end()
+        later = [other for other in lessons.present() if other > name]
+        if later:
+            print(f"  next: tinymm run {int(later[0][:2])} ({lessons.header(later[0]).title})")
     except BaseException:
         if lesson.claims and not lesson.ended:
             print(f"stopped; what was found so far: {context.shown(lesson.write_claims())}", file=sys.stderr)
