@@ -177,7 +177,7 @@ def test_a_new_file_is_complete_and_synced_before_it_takes_the_name(tmp_path, mo
 
 
 def test_no_folder(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="c: there is no folder .*no; make it first"):
         save(tmp_path / "no" / "c", STATE)
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "c")

@@ -1,5 +1,6 @@
 """Modules: registration, state, modes, slots, initialisers, and every layer's gradients."""
 
+import copy
 import gc
 import weakref
 
@@ -79,6 +80,22 @@ def test_a_module_that_is_used_twice_is_walked_once():
     module = nn.Sequential(shared, nn.ReLU(), shared)
     assert len(list(module.modules())) == 3
     assert len(list(module.parameters())) == 2
+
+
+def test_a_deep_copy_is_independent():
+    block = Block(3, 5)
+    mm.optim.SGD(block.parameters())  # the parameters are now views of one buffer
+    other = copy.deepcopy(block)
+    assert [n for n, _ in other.named_parameters()] == [n for n, _ in block.named_parameters()]
+    with mm.no_grad():
+        other.up.weight[...] = 7
+    assert dict(other.named_parameters())["up.weight"] is other.up.weight
+    assert not (block.up.weight.data == 7).any() and other.up.weight._array.base is not block.up.weight._array.base
+
+
+def test_a_buffer_must_be_an_array():
+    with pytest.raises(TypeError, match="register_buffer: a is a list; expected an ndarray"):
+        nn.Module().register_buffer("a", [1.0])
 
 
 def test_a_module_without_forward_says_so():

@@ -1,6 +1,5 @@
 """The loader and the training loop: order, place, resume, early stop, Ctrl-C, errors."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -258,7 +257,7 @@ def test_a_checkpoint_every_few_steps(tmp_path):
             seen.append((len(history.loss), len(checkpoints.load(path)["history"]["loss"])))
 
     fit(*make(), steps=10, checkpoint=path, checkpoint_every=3, callbacks=[look])
-    assert seen == [(4, 3), (5, 3), (6, 3), (7, 6), (8, 6), (9, 8), (10, 9)]
+    assert seen == [(1, 0), (2, 0), (3, 0), (4, 3), (5, 3), (6, 3), (7, 6), (8, 6), (9, 8), (10, 9)]
 
 
 def test_without_resume_an_old_checkpoint_is_not_read(tmp_path):
@@ -266,6 +265,26 @@ def test_without_resume_an_old_checkpoint_is_not_read(tmp_path):
     path.write_text("something else")
     assert len(fit(*make(), steps=2, checkpoint=path).loss) == 2
     assert len(checkpoints.load(path)["history"]["loss"]) == 2
+
+
+def test_a_place_that_cannot_be_written_to_is_found_before_training(tmp_path):
+    def never(model, batch):
+        raise AssertionError("training has begun")
+
+    model, batches, optimizer, _ = make()
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        fit(model, batches, optimizer, never, steps=3, checkpoint=tmp_path / "no" / "c")
+
+
+def test_nothing_to_do():
+    history = fit(*make(), epochs=0)
+    assert history.stopped == "epochs" and history.loss == []
+
+
+def test_nan_is_never_the_best():
+    scores = iter([np.nan, 0.5, np.nan, 0.4])
+    history = fit(*make(), epochs=4, validate=lambda model: next(scores))
+    assert history.best == 3 and [m["loss"] for m in history.metrics[1::2]] == [0.5, 0.4]
 
 
 def test_resume_with_another_model_is_refused(tmp_path):
@@ -295,7 +314,7 @@ def test_ctrl_c_finishes_the_step_saves_and_returns(tmp_path):
 
     def press(model, history):
         if len(history.loss) == 5:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)
     history = fit(*make(), epochs=9, checkpoint=path, callbacks=[press])
@@ -310,8 +329,8 @@ def test_ctrl_c_finishes_the_step_saves_and_returns(tmp_path):
 
 def test_a_second_ctrl_c_does_not_wait():
     def press_twice(model, history):
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         time.sleep(0.1)
 
     with pytest.raises(KeyboardInterrupt):

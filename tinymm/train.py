@@ -68,7 +68,7 @@ def fit(model, batches, optimizer, loss_fn, *, epochs=None, steps=None, schedule
     if iter(batches) is batches or not getattr(batches, "__len__", lambda: 1)():
         raise ValueError("fit: the batches are empty or can be used only once; expected a Loader or a list")
     history, best = History(), None
-    steps, epochs = (math.inf if end is None else end for end in (steps, epochs))
+    steps, epochs, patience = (math.inf if end is None else end for end in (steps, epochs, patience))
 
     def save():
         if checkpoint is not None:
@@ -89,7 +89,8 @@ def fit(model, batches, optimizer, loss_fn, *, epochs=None, steps=None, schedule
     bar = tqdm(total=total if total < math.inf else None, initial=len(history.loss), unit="step",
                disable=None if progress else True)
     start = time.perf_counter() - history.seconds
-    reason = _finished(history, epochs, steps, patience)
+    history.stopped = reason = _finished(history, epochs, steps, patience)
+    save()  # a place that cannot be written to is found now, and not after an hour
     with ctrl_c() as pressed, bar:
         while not reason:
             model.train()
@@ -110,8 +111,7 @@ def fit(model, batches, optimizer, loss_fn, *, epochs=None, steps=None, schedule
                 history.seconds = time.perf_counter() - start
                 bar.update()
                 bar.set_postfix_str(f"loss {history.loss[-1]:.4f}", refresh=False)
-                asked = [callback(model, history) for callback in callbacks]
-                reason = "callback" if True in asked else "interrupted" if pressed else ""
+                reason = "callback" if True in [f(model, history) for f in callbacks] else "interrupted" if pressed else ""
                 if reason or step + 1 >= steps:
                     break
                 if checkpoint_every and (step + 1) % checkpoint_every == 0:
@@ -132,9 +132,8 @@ def fit(model, batches, optimizer, loss_fn, *, epochs=None, steps=None, schedule
 def _finished(history, epochs, steps, patience):
     """Why training is over, or "". Looks at the history only, so that a resumed run decides alike."""
     waited = len(history.metrics) - 1 - history.best if history.metrics else 0
-    if len(history.loss) >= steps:
-        return "steps"
-    return "epochs" if history.epochs >= epochs else "patience" if patience is not None and waited >= patience else ""
+    over = {"steps": len(history.loss) >= steps, "epochs": history.epochs >= epochs, "patience": waited >= patience}
+    return next((reason for reason in over if over[reason]), "")
 
 
 def _validate(model, validate, history, higher_is_better):
@@ -145,6 +144,7 @@ def _validate(model, validate, history, higher_is_better):
     found = {name: float(x) for name, x in (found if isinstance(found, dict) else {"loss": found}).items()}
     first, sign = next(iter(found)), -1 if higher_is_better else 1
     history.metrics.append({"step": len(history.loss), **found})
-    if history.best is None or sign * found[first] < sign * history.metrics[history.best][first]:
+    record = math.nan if history.best is None else history.metrics[history.best][first]
+    if math.isnan(record) or sign * found[first] < sign * record:
         history.best = len(history.metrics) - 1
     return history.best == len(history.metrics) - 1

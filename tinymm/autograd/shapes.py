@@ -11,6 +11,8 @@ import functools
 import inspect
 import os
 
+import numpy as np
+
 
 class ShapeError(ValueError):
     """An argument or a result does not have the shape that the function promises."""
@@ -83,7 +85,7 @@ def _match(function, name, axes, value, sizes, contract):
     """Compare a value's shape with its axes; `sizes` holds what each name stands for in this call."""
     if axes is None or value is None:
         return
-    shape = tuple(getattr(value, "shape", ()))
+    shape = tuple(value.shape if hasattr(value, "shape") else np.shape(value))
     named = axes[1:] if axes[:1] == ["..."] else axes
     split = len(shape) - len(named)
     fits = split >= 0 if named is not axes else split == 0

@@ -125,6 +125,8 @@ def write_atomically(path, data):
         If that fails; nothing is left behind, and what was at `path` is as it was.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {path.parent}; make it first")
     temporary = path.with_name(f".{path.name}.tmp")  # always the same: what a killed run left is overwritten
     try:
         with open(temporary, "wb") as file:

@@ -1,6 +1,7 @@
 """Dropout."""
 
 from tinymm import ops
+from tinymm.autograd.shapes import shapes
 from tinymm.nn.module import Module
 
 
@@ -27,6 +28,7 @@ class Dropout(Module):
             raise ValueError(f"Dropout: p is {p}; expected a probability, 0 to 1")
         self.p = p
 
+    @shapes("... -> ...")
     def forward(self, x):
         return ops.dropout(x, p=self.p) if self.training and self.p else x
 

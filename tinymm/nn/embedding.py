@@ -3,6 +3,7 @@
 import numpy as np
 
 from tinymm import ops
+from tinymm.autograd.shapes import shapes
 from tinymm.autograd.tensor import no_grad
 from tinymm.nn import init
 from tinymm.nn.module import Module, Parameter
@@ -46,6 +47,7 @@ class Embedding(Module):
             with no_grad():
                 self.weight[self.padding_idx] = 0
 
+    @shapes("... -> ... D")
     def forward(self, indices):
         return ops.embedding(indices, self.weight, padding_idx=self.padding_idx)
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from tinymm import ops
+from tinymm.autograd.shapes import shapes
 from tinymm.nn import init
 from tinymm.nn.module import Module, Parameter
 
@@ -46,6 +47,7 @@ class Linear(Module):
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
 
+    @shapes("... D -> ... E")
     def forward(self, x):
         return ops.linear(x, self.weight, self.bias)
 

@@ -103,7 +103,14 @@ class Module:
         ----------
         name : str
         array : ndarray
+
+        Raises
+        ------
+        TypeError
+            If it is anything else.
         """
+        if type(array) is not np.ndarray:
+            raise TypeError(f"register_buffer: {name} is a {type(array).__name__}; expected an ndarray")
         self._buffers[name] = array
         setattr(self, name, array)
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from tinymm import ops
+from tinymm.autograd.shapes import shapes
 from tinymm.nn import init
 from tinymm.nn.module import Module, Parameter
 
@@ -46,6 +47,7 @@ class LayerNorm(Module):
         if self.bias is not None:
             init.zeros_(self.bias)
 
+    @shapes("... D -> ... D")
     def forward(self, x):
         if x.shape[-len(self.normalized_shape):] != self.normalized_shape:
             raise ValueError(f"LayerNorm: input of shape {x.shape}; expected it to end in {self.normalized_shape}")
