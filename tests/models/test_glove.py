@@ -196,7 +196,9 @@ def test_peak_memory_stays_within_the_bound(limit, measure):
 
 
 INTERRUPTED = """
+import signal
 import numpy as np
+signal.signal(signal.SIGINT, signal.default_int_handler)   # a shell may have started us with SIGINT ignored
 from tinymm.models import glove
 ids = np.random.default_rng(0).integers(0, 20_000, 1_000_000).astype(np.int32)
 append = glove._Store.append
