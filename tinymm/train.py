@@ -111,7 +111,8 @@ def fit(model, batches, optimizer, loss_fn, *, epochs=None, steps=None, schedule
                 history.seconds = time.perf_counter() - start
                 bar.update()
                 bar.set_postfix_str(f"loss {history.loss[-1]:.4f}", refresh=False)
-                reason = "callback" if True in [f(model, history) for f in callbacks] else "interrupted" if pressed else ""
+                stop = True in [callback(model, history) for callback in callbacks]
+                reason = "callback" if stop else "interrupted" if pressed else ""
                 if reason or step + 1 >= steps:
                     break
                 if checkpoint_every and (step + 1) % checkpoint_every == 0:
@@ -120,8 +121,7 @@ def fit(model, batches, optimizer, loss_fn, *, epochs=None, steps=None, schedule
                 history.epochs += 1
             if validate is not None and not reason and _validate(model, validate, history, higher_is_better):
                 best = model.state_dict() if keep_best else None
-            reason = reason or _finished(history, epochs, steps, patience) or ("interrupted" if pressed else "")
-            history.stopped = reason
+            history.stopped = reason = reason or _finished(history, epochs, steps, patience)
             save()
     model.eval()
     if best is not None:

@@ -103,6 +103,19 @@ def test_losses(name, dtype, tolerance):
     compare(ours, theirs, inputs, dtype, tolerance)
 
 
+def test_torch_opens_a_checkpoint_and_takes_its_weights(tmp_path):
+    from safetensors.torch import load_file
+
+    from tinymm.io import checkpoints
+
+    ours = nn.Sequential(nn.Linear(7, 5), nn.LayerNorm(5))
+    checkpoints.save(tmp_path / "c", {"model": ours.state_dict(), "step": 3})
+    theirs = torch.nn.Sequential(torch.nn.Linear(7, 5), torch.nn.LayerNorm(5))
+    theirs.load_state_dict({name.removeprefix("model."): value for name, value in load_file(tmp_path / "c").items()})
+    x = rng.normal(size=(3, 7)).astype(np.float32)
+    close(ours(x).data, theirs(torch.tensor(x)), 2e-5)
+
+
 def test_defaults_are_torchs():
     import inspect
 
