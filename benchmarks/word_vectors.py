@@ -82,7 +82,8 @@ def write_lines(path, target):
 
 
 ROWS = {
-    "tinymm": tinymm_word2vec,
+    "tinymm": lambda *a: tinymm_word2vec(*a, lr=0.025),
+    "tinymm, default rate": tinymm_word2vec,
     "gensim, list": gensim_list,
     "gensim, file": gensim_file,
     "tinymm cbow": lambda *a: tinymm_word2vec(*a, cbow=True),
@@ -90,7 +91,7 @@ ROWS = {
     "tinymm hierarchical": lambda *a: tinymm_word2vec(*a, hierarchical_softmax=True),
     "gensim hierarchical, file": lambda *a: gensim_file(*a, hs=1, negative=0),
 }
-SHORT = ("tinymm", "gensim, list", "gensim, file")  # the rows without --only
+SHORT = ("tinymm", "tinymm, default rate", "gensim, list", "gensim, file")  # the rows without --only
 
 
 def evaluate(words, vectors, folder):

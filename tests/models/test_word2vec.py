@@ -542,6 +542,12 @@ def test_wrong_text():
         Word2Vec().fit(one)
 
 
+def test_nothing_learnt_yet():
+    for use in (lambda m: m.vectors, lambda m: m["word"], lambda m: m.most_similar("word")):
+        with pytest.raises(ValueError, match=r"has learnt nothing yet; expected fit\(corpus\) first"):
+            use(Word2Vec())
+
+
 def test_wrong_initial_vectors():
     corpus = from_sentences(topics(), min_count=1)
     initial = np.zeros((20, 8))

@@ -35,7 +35,7 @@ def both(sentences, *, hs=False, cbow=False, mean=True, epochs=2, sample=1e-3, s
 
 def apart(theirs, ours):
     assert ours.vocabulary.words == theirs.wv.index_to_key
-    outputs = theirs.syn1 if ours.config.hierarchical_softmax else theirs.syn1neg
+    outputs = theirs.syn1[:-1] if ours.config.hierarchical_softmax else theirs.syn1neg
     return max(np.abs(theirs.wv.vectors - ours.vectors).max(), np.abs(outputs - ours.output_vectors).max())
 
 

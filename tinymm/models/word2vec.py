@@ -266,12 +266,13 @@ class Word2Vec:
     vocabulary : Vocabulary
     vectors : (V, d_model) array
         The input vectors: the ones to use.
-    output_vectors : (V, d_model) array, or (V - 1, d_model) for the inner nodes of the Huffman tree
+    output_vectors : (V, d_model) array
+        Those of the words as they are predicted; with hierarchical softmax those of the tree's V - 1 inner nodes.
     """
 
     def __init__(self, config=None, **changes):
         self.config = replace(config or Word2VecConfig(), **changes)
-        self.vocabulary = None
+        self.vocabulary = self._inputs = self._outputs = None
 
     def fit(self, corpus, progress=False, initial=None, readable=False):
         """Learn vectors for the words of `corpus`, and return self.
@@ -321,15 +322,19 @@ class Word2Vec:
 
     @property
     def vectors(self):
+        if self._inputs is None:
+            raise ValueError("the model has learnt nothing yet; expected fit(corpus) first")
         return self._inputs[:, : self.config.d_model]
 
     @property
     def output_vectors(self):
-        return self._outputs[:, : self.config.d_model]
+        rows = len(self.vectors) - self.config.hierarchical_softmax
+        return self._outputs[:rows, : self.config.d_model]
 
     def __getitem__(self, word):
         """The vector of `word`; KeyError if it is not in the vocabulary."""
-        return self.vectors[self.vocabulary[word]]
+        vectors = self.vectors
+        return vectors[self.vocabulary[word]]
 
     def most_similar(self, positive, n=10, *, negative=()):
         """The `n` words nearest to the sum of some unit vectors minus others, by cosine, those words excluded.
@@ -339,9 +344,10 @@ class Word2Vec:
         """
         positive = [positive] if isinstance(positive, str) else list(positive)
         negative = [negative] if isinstance(negative, str) else list(negative)
-        query = np.zeros(self.config.d_model, self.vectors.dtype)
-        for sign, word in [(1, word) for word in positive] + [(-1, word) for word in negative]:
-            query += sign * self[word] / max(np.linalg.norm(self[word]), 1e-12)
+        query = np.zeros(self.config.d_model)
+        for sign, words in ((1, positive), (-1, negative)):
+            for word in words:
+                query += sign * self[word] / max(np.linalg.norm(self[word]), 1e-12)
         return most_similar(self.vectors, self.vocabulary, query, n, exclude=positive + negative)
 
     # ---------------------------------------------------------------------------------------------- training
@@ -351,7 +357,6 @@ class Word2Vec:
         c = self.config
         self.vocabulary, counts = vocabulary, vocabulary.counts
         size, dtype = len(vocabulary), np.dtype(c.dtype)
-        self._inputs, self._outputs = _table(size, c.d_model, dtype), _table(size, c.d_model, dtype)
         if initial is None:
             rng = np.random.default_rng(c.seed)
             initial = (rng.random((size, c.d_model), np.float32) * 2 - 1) * np.float32(c.init_range) / c.d_model
@@ -360,6 +365,7 @@ class Word2Vec:
             raise ValueError(f"initial vectors have shape {initial.shape}; expected {(size, c.d_model)}")
         if not np.isfinite(initial).all():
             raise ValueError("initial vectors hold NaN or infinity; expected finite numbers")
+        self._inputs, self._outputs = _table(size, c.d_model, dtype), _table(size, c.d_model, dtype)
         self.vectors[:] = initial
         if c.hierarchical_softmax:
             self.objective = kernels.huffman_tree(counts)
@@ -375,7 +381,7 @@ class Word2Vec:
         cuts = np.searchsorted(corpus.starts, np.arange(threads + 1) * (len(corpus.ids) / threads))
         parts = [(a, b) for a, b in zip(cuts[:-1], cuts[1:]) if a < b]
         kernels.word2vec_train(  # compile here, not in every thread: one word has no context, so nothing is learnt
-            corpus.ids[:1], np.array([0, 1]), np.ones(1, np.int32), self._inputs, self._outputs, self.objective,
+            np.zeros(1, np.int32), np.array([0, 1]), np.ones(1, np.int32), self._inputs, self._outputs, self.objective,
             c.rules(), (0.0, 0.0), 0,
         )  # fmt: skip
         report.start()
