@@ -19,9 +19,9 @@ A benchmark is a file ``benchmarks/NAME.py`` with one function::
 
 ``bench.compare`` first calls every function once and compares the outputs (arrays, tensors, or sequences of them)
 with the first peer's; a difference ends the run. Then it goes through `rounds` rounds. In a round each function has
-one turn of `seconds` seconds, in which it is called again and again; the turn counts as its median call. Between
-two turns there is a short pause, because the threads of some libraries keep spinning after a product. A function's
-time is the median over its turns; **ratio = peer's time / our time, so above 1 tinymm is the faster one.**
+one turn of `seconds` seconds, in which it is called again and again; the turn counts as the lower quartile of its
+calls, since other programs on the machine only ever add time. Between two turns there is a short pause, because the
+threads of some libraries keep spinning after a product. A function's time is the median over its turns; **ratio = peer's time / our time, so above 1 tinymm is the faster one.**
 
 * ``calls=1`` makes a turn one single call, without warming up: for whole trainings. Give ``rounds=3`` with it.
 * ``setup={"tinymm": f, ...}``: functions that are called before each turn, untimed (to put a state back).
@@ -96,9 +96,12 @@ class Bench:
         self.notes.append(text)
         print(text, flush=True)
 
-    def process(self, module, function):
-        """A process of its own for a peer; ``.case(**arguments)`` of the result is that peer in one case."""
-        worker = _Process(module, function)
+    def process(self, module, function, without=()):
+        """A process of its own for a peer; ``.case(**arguments)`` of the result is that peer in one case.
+
+        `without` names environment variables that the process does not inherit.
+        """
+        worker = _Process(module, function, without)
         self._workers.append(worker)
         return worker
 
@@ -287,7 +290,7 @@ class _Here:
         return _arrays(self.function())
 
     def turn(self, seconds, calls):
-        return median_call(self.function, seconds, calls)
+        return typical_call(self.function, seconds, calls)
 
 
 class _Case:
@@ -310,8 +313,8 @@ class _Case:
 class _Process:
     """Runs ``function(**arguments)()`` of a module in a Python process of its own, one question a line."""
 
-    def __init__(self, module, function):
-        environment = dict(os.environ)
+    def __init__(self, module, function, without=()):
+        environment = {name: value for name, value in os.environ.items() if name not in without}
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         self.child = subprocess.Popen(
             [sys.executable, "-m", "benchmarks._harness", module, function],
@@ -338,8 +341,8 @@ class _Process:
         self.child.wait(timeout=30)
 
 
-def median_call(function, seconds, calls=None):
-    """The median time of a call in seconds: `calls` calls, or as many as fit into `seconds` after a warm-up."""
+def typical_call(function, seconds, calls=None):
+    """Seconds of a call: lower quartile of as many as fit into `seconds` after a warm-up, or median of `calls` calls."""
     if calls is not None:
         return statistics.median(_timed(function, 1) for _ in range(calls))
     _timed(function, 1)
@@ -348,7 +351,7 @@ def median_call(function, seconds, calls=None):
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(samples) < 3:
         samples.append(_timed(function, inner))
-    return statistics.median(samples)
+    return sorted(samples)[len(samples) // 4]
 
 
 def _timed(function, inner):
@@ -389,7 +392,7 @@ def _answer_questions(module, function):
             np.savez(question["save"], *_arrays(call()))
             answer = None
         else:
-            answer = median_call(call, question["seconds"], question["calls"])
+            answer = typical_call(call, question["seconds"], question["calls"])
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 

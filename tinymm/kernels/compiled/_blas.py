@@ -12,7 +12,6 @@ before, its OpenBLAS is set to one thread, and keeps the kernels that it has cho
 OpenBLAS of its own (conda, Linux distributions, Accelerate on macOS) use NumPy's products.
 """
 
-import contextlib
 import ctypes
 import dataclasses
 import functools
@@ -20,6 +19,8 @@ import os
 import sys
 import threading
 from pathlib import Path
+
+from tinymm.kernels.compiled._jit import environment
 
 _loading = threading.Lock()
 AVX512 = ("avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd")
@@ -55,7 +56,7 @@ def _load():
     if library is None:
         return Blas("numpy", reason="this SciPy brings no OpenBLAS of its own")
     late = "scipy.linalg" in sys.modules
-    with _environment(_variables()):
+    with environment(_variables()):
         import scipy.linalg.cython_blas  # noqa: F401
     try:
         openblas = _OpenBLAS(library)
@@ -82,20 +83,6 @@ def _variables():
     features = binding.get_host_cpu_features()
     core = {"OPENBLAS_CORETYPE": "SkylakeX"} if all(features.get(name) for name in AVX512) else {}
     return {"OPENBLAS_NUM_THREADS": "1", **core}
-
-
-@contextlib.contextmanager
-def _environment(variables):
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _library_file():
