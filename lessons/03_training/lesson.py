@@ -128,6 +128,7 @@ else:
         raise ValueError(f"{lesson.data}: the pictures hold NaN or infinity; expected brightness")
 side, classes = x.shape[1], len(names)
 x, x_test = x.reshape(len(x), -1), x_test.reshape(len(x_test), -1)
+some = lesson.pick(fast=4, full=8) if lesson.data is None else 2  # epochs of each run below
 n_val = len(x) // 5  # held out from training: for choosing rates. The test set is for the last word only
 x_val, y_val, x, y = x[:n_val], y[:n_val], x[n_val:], y[n_val:]
 print(f"{len(x)} pictures of {side} x {side} to train on, {n_val} to choose with, {len(x_test)} to test")
@@ -194,9 +195,8 @@ def run(seed, optimizer, *, data=None, sizes=(), epochs=None, p_drop=0.0, schedu
     """Train a fresh network. Returns it, and its history."""
     data = (x, y) if data is None else data
     model = fresh(seed, *sizes, p_drop=p_drop)
-    epochs = epochs or lesson.pick(fast=4, full=8)
     history = train.fit(model, Loader(data, 50, shuffle=True, seed=seed), optimizer(model.parameters()), loss_fn,
-                        epochs=epochs, schedule=schedule, progress=False)
+                        epochs=epochs or some, schedule=schedule, progress=lesson.data is not None)
     return model, history
 
 
@@ -258,7 +258,7 @@ lesson.claim("momentum", "momentum's test accuracy minus that of plain SGD, each
 # function of the step, so that a resumed run cannot differ.
 
 # %%
-total = len(Loader((x, y), 50)) * lesson.pick(fast=4, full=8)
+total = len(Loader((x, y), 50)) * some
 schedules = {"constant": optim.schedule.constant(), "linear": optim.schedule.linear(total // 10, total),
              "cosine": optim.schedule.cosine(total // 10, total), "step": optim.schedule.step(total // 3, 0.3)}
 by_schedule = {name: [accuracy(run(seed, lambda p: optim.AdamW(p, lr=1e-2), schedule=schedule)[0], x_test, y_test)
@@ -273,7 +273,7 @@ lesson.claim("cosine", "at a high rate, cosine tests better than constant, by",
 # %%
 few = (x[:100], y[:100])
 lesson.predict("dropout", "with 100 pictures, dropout of one half tests better")
-plain, dropped = ([run(seed, adam, data=few, sizes=(side * side, 256, classes), epochs=60, p_drop=p)[0]
+plain, dropped = ([run(seed, adam, data=few, sizes=(side * side, 256, classes), epochs=200, p_drop=p)[0]
                    for seed in lesson.seeds] for p in (0.0, 0.5))
 gain = [accuracy(b, x_test, y_test) - accuracy(a, x_test, y_test) for a, b in zip(plain, dropped)]
 lesson.claim("dropout", "gain in test accuracy by dropout", gain, above=0.0)
@@ -344,7 +344,7 @@ norms = {name: [gradient_norms(deep(seed, *kind)) for seed in lesson.seeds] for 
 decay = {name: [np.log10(n[0] / n[-1]) for n in found] for name, found in norms.items()}
 lesson.claim("vanishes", "twenty sigmoids: gradient of the first layer over that of the last, power of ten",
              decay["sigmoid"], below=-6.0, settled="holds")
-lesson.claim("he_keeps", "twenty ReLUs after He: the same power of ten", decay["ReLU, He"], within=(-1.5, 1.5),
+lesson.claim("he_keeps", "twenty ReLUs after He: the same power of ten", decay["ReLU, He"], within=(-2, 2),
              settled="holds")
 lesson.predict("deep_sigmoid", "the network of twenty sigmoids gets above twice chance")
 deep_scores = {}
@@ -353,7 +353,7 @@ for name, kind in kinds.items():
     for seed in lesson.seeds:
         model = deep(seed, *kind)
         train.fit(model, Loader((x, y), 50, shuffle=True, seed=seed), optim.Adam(model.parameters(), lr=1e-3), loss_fn,
-                  epochs=lesson.pick(fast=4, full=8), progress=False)
+                  epochs=some, progress=lesson.data is not None)
         deep_scores[name].append(accuracy(model, x_test, y_test))
 lesson.claim("deep_sigmoid", "test accuracy of twenty sigmoids", deep_scores["sigmoid"], above=2 / classes)
 lesson.claim("deep_he", "test accuracy of twenty ReLUs after He", deep_scores["ReLU, He"], above=2 / classes,
