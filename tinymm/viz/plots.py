@@ -52,7 +52,7 @@ def bars(axes, values, *, xlabel, title=None, reference=None, digits=3, log=Fals
         label -> number, or (number, low, high) with an interval, or a list of three or more numbers (seeds): their
         mean, each one a dot.
     reference : (float, str), optional
-        A vertical line with its name.
+        A dashed vertical line; its name stands below the axis.
     """
     labels = list(values)
     top = 0.0
@@ -76,8 +76,8 @@ def bars(axes, values, *, xlabel, title=None, reference=None, digits=3, log=Fals
     else:
         axes.set_xlim(right=top * 1.2)
     if reference is not None:
-        axes.axvline(reference[0], color=COLOURS[1], linestyle="--", linewidth=1.2, label=reference[1])
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
+        axes.axvline(reference[0], color=COLOURS[1], linestyle="--", linewidth=1.2)
+        xlabel = f"{xlabel}\ndashed: {reference[1]}, {reference[0]:.{digits}g}"
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
