@@ -530,6 +530,8 @@ def test_one_product_for_a_batch_of_rows(monkeypatch):
     (lambda: mm.cross_entropy(np.ones((2, 3)), np.array([0, 1]), reduction="max"), ValueError, "'sum' or 'none'"),
     (lambda: mm.mse_loss(np.ones((2, 3)), np.ones(3)), ValueError, "the same"),
     (lambda: mm.einsum("ij,jk", np.ones((2, 3))), ValueError, "2 operands; 1"),
+    (lambda: mm.einsum("ij,jk", np.ones((2, 3)), np.ones((5, 2))), ValueError, "'j' is 3 in one operand, 5"),
+    (lambda: mm.einsum("ij->ik", np.ones((2, 3))), ValueError, "label"),
     (lambda: mm.einsum("ijk", np.ones((2, 3))), ValueError, "2 dimensions"),
     (lambda: mm.dot(np.ones((2, 3)), np.ones((2, 3, 5))), ValueError, "einsum"),
 ])

@@ -200,27 +200,68 @@ def _einsum_samples(rng):
 def _einsum(*arrays, subscripts):
     arrays = [np.asarray(x) for x in arrays]
     inputs, output = _parse(subscripts, [x.ndim for x in arrays])
-
-    def vjps(g, needs):
-        return tuple(_d_einsum(g, arrays, inputs, output, i) if need else None for i, need in enumerate(needs))
-
-    return np.einsum(f"{','.join(inputs)}->{output}", *arrays, optimize=True), vjps
-
-
-def _d_einsum(g, arrays, inputs, output, i):
-    """The gradient for operand i: the same sum, with the output's gradient in the operand's place."""
     sizes = {}
     for labels, x in zip(inputs, arrays):
         for label, n in zip(labels, x.shape):
-            sizes[label] = n if sizes.get(label, 1) == 1 else sizes[label]
+            if n != 1 and sizes.setdefault(label, n) != n:
+                raise ValueError(f"einsum: {subscripts!r}: {label!r} is {sizes[label]} in one operand, {n} in another")
+
+    def vjps(g, needs):
+        return tuple(_d_einsum(g, arrays, inputs, output, i, sizes) if need else None for i, need in enumerate(needs))
+
+    return _contract(arrays, inputs, output), vjps
+
+
+def _contract(arrays, inputs, output):
+    """The sum, two operands at a time."""
+    arrays, inputs = list(arrays), list(inputs)
+    while len(arrays) > 2:
+        rest = set(output).union(*inputs[2:])
+        between = "".join(c for c in dict.fromkeys(inputs[0] + inputs[1]) if c in rest)
+        arrays[:2] = [_contract_pair(*arrays[:2], *inputs[:2], between)]
+        inputs[:2] = [between]
+    if len(arrays) == 2:
+        return _contract_pair(*arrays, *inputs, output)
+    return np.einsum(f"{inputs[0]}->{output}", arrays[0])
+
+
+def _contract_pair(a, b, labels_a, labels_b, output):
+    """Two operands as one batched matrix product: (batch, rows, inner) @ (batch, inner, columns)."""
+    a, labels_a = _reduced_to(a, labels_a, set(labels_b + output), b, labels_b)
+    b, labels_b = _reduced_to(b, labels_b, set(labels_a + output), a, labels_a)
+    batch = [c for c in labels_a if c in labels_b and c in output]
+    inner = [c for c in labels_a if c in labels_b and c not in output]
+    rows = [c for c in labels_a if c not in labels_b]
+    columns = [c for c in labels_b if c not in labels_a]
+    a = a.transpose([labels_a.index(c) for c in batch + rows + inner])
+    b = b.transpose([labels_b.index(c) for c in batch + inner + columns])
+    n, m = len(batch), len(inner)
+    shape = a.shape[:n + len(rows)] + b.shape[n + m:]
+    sizes = [math.prod(s) for s in (a.shape[n:n + len(rows)], b.shape[n:n + m], b.shape[n + m:])]
+    y = product(a.reshape(*a.shape[:n], sizes[0], sizes[1]), b.reshape(*b.shape[:n], sizes[1], sizes[2])).reshape(shape)
+    return y.transpose([(batch + rows + columns).index(c) for c in output])
+
+
+def _reduced_to(x, labels, needed, other, labels_other):
+    """`x` with diagonals read, with axes summed that nobody else has, and without axes of length 1 that broadcast."""
+    kept = "".join(c for c in dict.fromkeys(labels) if c in needed)
+    if kept != labels:
+        x = np.einsum(f"{labels}->{kept}", x)
+    for i, c in reversed(list(enumerate(kept))):
+        if x.shape[i] == 1 and c in labels_other and other.shape[labels_other.index(c)] != 1:
+            x, kept = x.squeeze(i), kept.replace(c, "")
+    return x, kept
+
+
+def _d_einsum(g, arrays, inputs, output, i, sizes):
+    """The gradient for operand i: the same sum, with the output's gradient in the operand's place."""
     others = [k for k in range(len(arrays)) if k != i]
     own = "".join(dict.fromkeys(inputs[i]))  # each label once
     seen = set(output).union(*[inputs[k] for k in others])
     reached = "".join(label for label in own if label in seen)
-    d = np.einsum(f"{','.join([output, *[inputs[k] for k in others]])}->{reached}", g, *[arrays[k] for k in others],
-                  optimize=True)
+    d = _contract([g, *[arrays[k] for k in others]], [output, *[inputs[k] for k in others]], reached)
     d = d.reshape([d.shape[reached.index(label)] if label in reached else 1 for label in own])
-    d = np.broadcast_to(d, [sizes[label] for label in own])
+    d = np.broadcast_to(d, [sizes.get(label, 1) for label in own])
     if own == inputs[i]:
         return d
     full = np.zeros(arrays[i].shape, d.dtype)  # a repeated label reads a diagonal
@@ -245,7 +286,10 @@ def _parse(subscripts, dims):
     if not arrow:
         text = "".join(inputs)
         output = ("..." if most else "") + "".join(sorted(c for c in set(text) - set(dots) if text.count(c) == 1))
-    return inputs, output.replace("...", dots)
+    output = output.replace("...", dots)
+    if len(set(output)) < len(output) or set(output) - set("".join(inputs)):
+        raise ValueError(f"einsum: {subscripts!r}: each label of the result comes once, and is one of an operand")
+    return inputs, output
 
 
 def einsum(subscripts, *operands):

@@ -11,6 +11,7 @@ from tinymm import kernels
 from tinymm.autograd.op import Sample, op
 from tinymm.autograd.tensor import OPS
 from tinymm.ops._samples import draw
+from tinymm.ops.math import choose
 from tinymm.ops.reduce import expand
 
 _REDUCTIONS = ("mean", "sum", "none")
@@ -315,8 +316,8 @@ def smooth_l1_loss(x, target, *, reduction="mean", beta=1.0):
     _same_shape("smooth_l1_loss", x, target)
     d = x - target
     near = np.abs(d) < beta
-    slope = np.where(near, d / (beta or 1), np.sign(d))
-    loss = np.where(near, 0.5 * d * slope, np.abs(d) - 0.5 * beta)
+    slope = choose(near, d / (beta or 1), np.sign(d))
+    loss = choose(near, 0.5 * d * slope, np.abs(d) - 0.5 * beta)
     return _reduced("smooth_l1_loss", loss, reduction, (lambda g: g * slope, lambda g: -g * slope))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from tinymm import kernels
 from tinymm.autograd.op import Sample, op
 from tinymm.ops._samples import draw
+from tinymm.ops.math import choose
 
 
 def _samples(low=-2.0, high=2.0, kinks=(), empty=True, **static):
@@ -132,8 +133,7 @@ def min(x, *, axis=None, keepdims=False):
 def _to_extreme(g, x, y, axis, keepdims):
     kept = _kept(x.shape, axis)
     hit = x == y.reshape(kept)
-    share = g.reshape(kept) / np.add.reduce(hit, axis=axis, keepdims=True, dtype=g.dtype)
-    return np.where(hit, share, 0)
+    return choose(hit, g.reshape(kept) / np.add.reduce(hit, axis=axis, keepdims=True, dtype=g.dtype))
 
 
 @op(samples=lambda rng: _samples()(rng) + [Sample(np.array([[2.0, 0.0, 3.0], [0.0, 5.0, 0.0]]), axis=1)], torch="prod")

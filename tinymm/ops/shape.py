@@ -11,6 +11,7 @@ import numpy as np
 from tinymm import kernels
 from tinymm.autograd.op import Sample, op
 from tinymm.autograd.tensor import Tensor
+from tinymm.ops.math import choose
 
 # ---- the same numbers under another shape --------------------------------------------------------------------------
 
@@ -200,15 +201,31 @@ def pad(x, *, pad_width, mode="constant", constant_values=0):
 
     def d_x(g):
         for axis, source in enumerate(sources):
-            d = np.zeros((*g.shape[:axis], shape[axis], *g.shape[axis + 1:]), g.dtype)
-            np.add.at(d, _along(axis, g.ndim, source), g)
-            g = d
+            g = _add_along((*g.shape[:axis], shape[axis], *g.shape[axis + 1:]), axis, source, g)
         return g
 
     y = x
     for axis, source in enumerate(sources):
         y = y.take(source, axis=axis)
     return y, (d_x,)
+
+
+def _add_along(shape, axis, index, g):
+    """Zeros of `shape`, to which each g[:, i] is added at [:, index[i]] (for axis 1, and so on)."""
+    n, axis = shape[axis], axis % len(shape)
+    before, after = math.prod(shape[:axis]), math.prod(shape[axis + 1:])
+    rows = g.reshape(before, index.size, after).swapaxes(0, 1).reshape(index.size, before * after)
+    d = np.zeros((n, before * after), g.dtype)
+    if d.size and rows.size:
+        kernels.scatter_add_rows(d, index.reshape(-1) % n, rows)
+    return d.reshape(n, before, after).swapaxes(0, 1).reshape(shape)
+
+
+def _add_at(shape, where, g):
+    """Zeros of `shape`, to which each element of `g` is added at its place: `where` has one index array an axis."""
+    flat = np.ravel_multi_index(np.broadcast_arrays(*where), shape, mode="wrap").reshape(-1) if g.size else []
+    d = np.bincount(np.asarray(flat, dtype=np.int64), g.reshape(-1), minlength=math.prod(shape))
+    return d.astype(g.dtype, copy=False).reshape(shape)
 
 
 def _along(axis, n, index):
@@ -274,10 +291,8 @@ def repeat(x, *, repeats, axis=None):
 
     def d_x(g):
         if axis is None:
-            return np.bincount(source, g, minlength=n).astype(g.dtype, copy=False).reshape(old)
-        d = np.zeros(old, g.dtype)
-        np.add.at(d, _along(axis, g.ndim, source), g)
-        return d
+            return _add_at((n,), (source,), g).reshape(old)
+        return _add_along(old, axis, source, g)
 
     return np.repeat(x, repeats, axis=axis), (d_x,)
 
@@ -303,11 +318,8 @@ def getitem(x, *, index):
     shape = x.shape
 
     def d_x(g):
-        if type(index) is np.ndarray and index.dtype.kind in "iu" and len(shape) > 1 and g.dtype.kind == "f" and g.size:
-            d = np.zeros((shape[0], math.prod(shape[1:])), g.dtype)
-            where = index % shape[0] if index.size and index.min() < 0 else index
-            kernels.scatter_add_rows(d, where.reshape(-1), g.reshape(where.size, d.shape[1]))
-            return d.reshape(shape)
+        if type(index) is np.ndarray and index.dtype.kind in "iu":
+            return _add_along(shape, 0, index, g)
         d = np.zeros(shape, g.dtype)
         if basic:
             d[index] = g
@@ -348,9 +360,9 @@ def take(x, indices, *, axis=None):
     indices = np.asarray(indices)
 
     def d_x(g):
-        d = np.zeros(shape if axis is not None else math.prod(shape), g.dtype)
-        np.add.at(d, _along(axis, len(shape), indices) if axis is not None else indices, g)
-        return d.reshape(shape)
+        if axis is None:
+            return _add_at((math.prod(shape),), (indices,), g).reshape(shape)
+        return _add_along(shape, axis, indices, g)
 
     return x.take(indices, axis=axis), (d_x, None)
 
@@ -397,9 +409,7 @@ def gather(x, index, *, axis):
     shape, where = x.shape, _grid(index, axis)
 
     def d_x(g):
-        d = np.zeros(shape, g.dtype)
-        np.add.at(d, where, g)
-        return d
+        return _add_at(shape, where, g)
 
     return x[where], (d_x, None)
 
@@ -415,9 +425,7 @@ def take_along_axis(x, indices, *, axis=-1):
     where = _grid(indices, axis)
 
     def d_x(g):
-        d = np.zeros(wanted, g.dtype)
-        np.add.at(d, where, g)
-        return d
+        return _add_at(wanted, where, g)
 
     return np.take_along_axis(np.broadcast_to(x, wanted), indices, axis), (d_x, None)
 
@@ -429,9 +437,7 @@ def take_along_axis(x, indices, *, axis=-1):
 def scatter_add(x, index, src, *, axis):
     """x with src[i, j] added at [i, index[i, j]] (for axis 1 of two, and so on); the opposite of `gather`."""
     where = _grid(index, axis)
-    y = x.copy()
-    np.add.at(y, where, src)
-    return y, (lambda g: g, None, lambda g: g[where])
+    return x + _add_at(x.shape, where, src), (lambda g: g, None, lambda g: g[where])
 
 
 @op(samples=lambda rng: [
@@ -475,7 +481,8 @@ def embedding(index, weight, *, padding_idx=None):
                     ((), (), 7.0)]], torch="masked_fill")
 def masked_fill(x, mask, *, value):
     """x, with `value` where `mask` holds; the mask broadcasts to x."""
-    return np.where(mask, x.dtype.type(value), x), (lambda g: np.where(mask, 0, g), None)
+    mask = np.asarray(mask, dtype=bool)
+    return choose(~mask, x, np.full((), value, x.dtype)), (lambda g: choose(~mask, g), None)
 
 
 @op(samples=lambda rng: [
@@ -504,11 +511,11 @@ def _distinct(rng, shape):
     Sample(_distinct(rng, (0, 3))), Sample(_distinct(rng, (5, 3)).T, axis=0),
     Sample(_distinct(rng, (2, 3)), axis=None)])
 def sort(x, *, axis=-1):
-    """The elements in rising order along `axis`; equal ones keep theirs. With None, of the flattened array."""
+    """The elements in rising order along `axis`. With None, of the flattened array."""
     shape = x.shape
     if axis is None:
         x, axis = x.reshape(-1), 0
-    order = np.argsort(x, axis=axis, kind="stable")
+    order = np.argsort(x, axis=axis)
 
     def d_x(g):
         d = np.empty_like(g)
@@ -534,9 +541,9 @@ def topk(x, *, k, axis=-1, largest=True):
     n = x.shape[axis]
     if not 0 <= k <= n:
         raise ValueError(f"topk: k is {k}; expected 0 .. {n}, the length of axis {axis}")
-    order = np.argsort(-x if largest else x, axis=axis, kind="stable")
-    order = order[_along(axis, x.ndim, slice(k))]
-    shape = x.shape
+    shape, rising, first = x.shape, -x if largest else x, _along(axis, x.ndim, slice(k))
+    order = np.argpartition(rising, k - 1, axis=axis)[first] if 0 < k < n else np.argsort(rising, axis=axis)[first]
+    order = np.take_along_axis(order, np.argsort(np.take_along_axis(rising, order, axis), axis=axis), axis)
 
     def d_x(g, _):
         d = np.zeros(shape, g.dtype)
