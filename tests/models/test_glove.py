@@ -352,6 +352,15 @@ def test_replays_the_authors_program(backend):
     assert np.abs(REFERENCE_AFTER - REFERENCE_BEFORE).max() > 0.7
 
 
+def test_the_programs_adagrad_is_adagrad_with_another_first_sum():
+    X = cells(np.random.default_rng(20))
+    options = dict(d_model=4, epochs=5, dtype="float64")
+    theirs = GloVe(lr=0.05, first_sum=1.0, scale_squares=True, **options).fit(X)
+    ours = GloVe(lr=1.0, first_sum=400.0, scale_squares=False, **options).fit(X)
+    np.testing.assert_allclose(ours.words, theirs.words, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(ours.words_sq[:, :4] * 0.05**2, theirs.words_sq[:, :4], rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"bias_lr": None}, {"scale_squares": False}, {"alpha": 1.0}, {"x_max": 100.0}, {"lr": 0.06}]
 )
@@ -370,9 +379,7 @@ def test_each_option_of_the_replay_matters(wrong):
 @pytest.mark.parametrize("bias_lr", [None, 0.2])
 def test_one_pass_equals_adagrad_on_the_autograd_engine(dtype, tolerance, bias_lr):
     X = cells(np.random.default_rng(4), dtype=np.dtype(dtype).type)
-    config = GloVeConfig(
-        d_model=5, epochs=1, dtype=dtype, shuffle=False, scale_squares=False, clip=math.inf, bias_lr=bias_lr
-    )
+    config = GloVeConfig(d_model=5, epochs=1, dtype=dtype, shuffle=False, bias_lr=bias_lr)
     fast = GloVe(config).fit(X)
     readable = fit_readable(GloVe(config), X)
     for name in ("words", "contexts", "words_sq", "contexts_sq"):
@@ -427,7 +434,7 @@ def test_finds_a_model_of_rank_d():
     truth = rng.normal(size=(20, 2)) @ rng.normal(size=(2, 20))
     row, col = np.divmod(np.arange(400), 20)
     X = Cooccurrence(row.astype(np.int32), col.astype(np.int32), np.exp(truth[row, col]), 20)
-    model = GloVe(d_model=4, epochs=400, dtype="float64", lr=0.1).fit(X)
+    model = GloVe(d_model=4, epochs=400, dtype="float64").fit(X)
     assert model.history[-1] < 1e-4 * model.history[0]
 
 
@@ -504,7 +511,7 @@ def test_training_goes_on_where_it_stopped_and_stops_when_told():
 def test_ratios_from_vectors_that_fit():
     ids = np.random.default_rng(14).integers(0, 6, 4000)
     X = count_cooccurrence(ids, np.array([0, 4000]), 6, window=2, dtype="float64")
-    config = GloVeConfig(d_model=8, epochs=1500, dtype="float64", lr=0.1)
+    config = GloVeConfig(d_model=8, epochs=1500, dtype="float64")
     model = GloVe(config).fit(X)
     for k, i, j in ((0, 1, 2), (3, 1, 5), (5, 0, 4)):
         assert model.ratio(k, i, j) == pytest.approx(X.ratio(k, i, j), rel=0.02)
