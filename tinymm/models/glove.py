@@ -51,8 +51,8 @@ class GloVeConfig:
     first_sum : float
         What the sum of squares begins with.
     scale_squares : bool
-        True: the sum gathers (lr g)^2, as in the program (G5). With its lr of 0.05 and first sum of 1 that is, written as
-        AdaGrad is defined, an lr of 1 and a first sum of 400; the default of 100 learns faster, and as well.
+        True: the sum gathers (lr g)^2, as in the program (G5). With its lr of 0.05 and first sum of 1 that is the same
+        as AdaGrad with an lr of 1 and a first sum of 400. The default is 100, a learning rate of 0.1 in their units.
     clip : float
         Limit of each component of a vector's gradient, taken before the rate; biases are not limited (G7).
     epochs : int
