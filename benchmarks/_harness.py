@@ -21,7 +21,8 @@ A benchmark is a file ``benchmarks/NAME.py`` with one function::
 with the first peer's; a difference ends the run. Then it goes through `rounds` rounds. In a round each function has
 one turn of `seconds` seconds, in which it is called again and again; the turn counts as the lower quartile of its
 calls, since other programs on the machine only ever add time. Between two turns there is a short pause, because the
-threads of some libraries keep spinning after a product. A function's time is the median over its turns; **ratio = peer's time / our time, so above 1 tinymm is the faster one.**
+threads of some libraries keep spinning after a product. A function's time is the median over its turns;
+**ratio = peer's time / our time, so above 1 tinymm is the faster one.**
 
 * ``calls=1`` makes a turn one single call, without warming up: for whole trainings. Give ``rounds=3`` with it.
 * ``setup={"tinymm": f, ...}``: functions that are called before each turn, untimed (to put a state back).
@@ -342,7 +343,7 @@ class _Process:
 
 
 def typical_call(function, seconds, calls=None):
-    """Seconds of a call: lower quartile of as many as fit into `seconds` after a warm-up, or median of `calls` calls."""
+    """Seconds of a call: lower quartile of as many as fit into `seconds`, warmed up; or median of `calls` calls."""
     if calls is not None:
         return statistics.median(_timed(function, 1) for _ in range(calls))
     _timed(function, 1)

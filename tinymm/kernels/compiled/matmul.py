@@ -7,10 +7,11 @@ the shapes only, never on the number of threads, so that the result does not dep
 import functools
 import math
 import os
+import platform
 
 import numpy as np
-from llvmlite import ir
-from numba import prange, types
+from llvmlite import binding, ir
+from numba import get_num_threads, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -18,7 +19,7 @@ from tinymm.kernels.compiled._blas import blas
 from tinymm.kernels.compiled._jit import jit
 from tinymm.kernels.plain import matmul as plain
 
-__all__ = ["matmul"]
+__all__ = ["matmul", "matmul_loops", "matmul_ikj", "matmul_blocked", "matmul_unrolled", "matmul_tiled"]
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 NO_BIAS = {FLOAT32: np.empty(0, FLOAT32), FLOAT64: np.empty(0, FLOAT64)}
@@ -235,3 +236,295 @@ def _numpy_product(a, b, c, transpose_a, transpose_b, bias):
     if len(bias):
         c += bias
     return c
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The ladder: no BLAS from here on. Each rung is the same product with one more idea; lesson 02 measures them.
+
+
+def matmul_loops(a, b):
+    """Three loops in the order of the definition; see the plain twin."""
+    a, b = _matrices(a, b)
+    c = np.empty((a.shape[0], b.shape[1]), a.dtype)
+    _loops(a, b, c)
+    return c
+
+
+@jit
+def _loops(a, b, c):
+    for i in range(c.shape[0]):
+        for j in range(c.shape[1]):
+            total = c.dtype.type(0)
+            for p in range(b.shape[0]):
+                total += a[i, p] * b[p, j]
+            c[i, j] = total
+
+
+def matmul_ikj(a, b):
+    """The last two loops exchanged, so that the inner one walks along rows; see the plain twin."""
+    a, b = _matrices(a, b)
+    c = np.zeros((a.shape[0], b.shape[1]), a.dtype)
+    _ikj(a, b, c)
+    return c
+
+
+@jit
+def _ikj(a, b, c):
+    for i in range(c.shape[0]):
+        row = c[i]
+        for p in range(b.shape[0]):
+            factor, other = a[i, p], b[p]
+            for j in range(row.shape[0]):
+                row[j] += factor * other[j]
+
+
+def matmul_blocked(a, b, block=64):
+    """Block by block, so that what is at work stays in the nearest cache; see the plain twin."""
+    a, b = _matrices(a, b)
+    c = np.zeros((a.shape[0], b.shape[1]), a.dtype)
+    _blocked(a, b, c, int(block))
+    return c
+
+
+@jit
+def _blocked(a, b, c, block):
+    m, n, k = c.shape[0], c.shape[1], b.shape[0]
+    for p0 in range(0, k, block):
+        for j0 in range(0, n, block):
+            for i in range(m):
+                row = c[i, j0 : j0 + block]
+                for p in range(p0, min(p0 + block, k)):
+                    factor, other = a[i, p], b[p, j0 : j0 + block]
+                    for j in range(row.shape[0]):
+                        row[j] += factor * other[j]
+
+
+def matmul_unrolled(a, b):
+    """Four rows of `a` and four of `b` at a time, over all threads; see the plain twin."""
+    a, b = _matrices(a, b)
+    c = np.zeros((a.shape[0], b.shape[1]), a.dtype)
+    _unrolled(a, b, c)
+    return c
+
+
+@jit(parallel=True)
+def _unrolled(a, b, c):
+    m, k = a.shape
+    for t in prange((m + 3) // 4):
+        i = 4 * t
+        if i + 4 <= m:
+            c0, c1, c2, c3 = c[i], c[i + 1], c[i + 2], c[i + 3]
+            for p in range(0, k - 3, 4):
+                b0, b1, b2, b3 = b[p], b[p + 1], b[p + 2], b[p + 3]
+                a00, a01, a02, a03 = a[i, p], a[i, p + 1], a[i, p + 2], a[i, p + 3]
+                a10, a11, a12, a13 = a[i + 1, p], a[i + 1, p + 1], a[i + 1, p + 2], a[i + 1, p + 3]
+                a20, a21, a22, a23 = a[i + 2, p], a[i + 2, p + 1], a[i + 2, p + 2], a[i + 2, p + 3]
+                a30, a31, a32, a33 = a[i + 3, p], a[i + 3, p + 1], a[i + 3, p + 2], a[i + 3, p + 3]
+                for j in range(b0.shape[0]):
+                    x0, x1, x2, x3 = b0[j], b1[j], b2[j], b3[j]
+                    c0[j] += a00 * x0 + a01 * x1 + a02 * x2 + a03 * x3
+                    c1[j] += a10 * x0 + a11 * x1 + a12 * x2 + a13 * x3
+                    c2[j] += a20 * x0 + a21 * x1 + a22 * x2 + a23 * x3
+                    c3[j] += a30 * x0 + a31 * x1 + a32 * x2 + a33 * x3
+            for r in range(i, i + 4):
+                _add_rows(c[r], a[r], b, k - k % 4)
+        else:
+            for r in range(i, m):
+                _add_rows(c[r], a[r], b, 0)
+
+
+@jit
+def _add_rows(row, factors, b, first):
+    """row += factors[first:] @ b[first:], one row of `b` after the other."""
+    for p in range(first, b.shape[0]):
+        factor, other = factors[p], b[p]
+        for j in range(row.shape[0]):
+            row[j] += factor * other[j]
+
+
+def matmul_tiled(a, b, transpose_a=False, transpose_b=False):
+    """Packed panels and a tile of the result that stays in registers; see the plain twin.
+
+    The tile is as large as the registers allow: in float32 12 x 32 numbers with the 32 registers of AVX-512, 6 x 16
+    with the 16 of AVX2, 12 x 8 with NEON; half as wide in float64.
+    """
+    a, b = plain.check_2d(a, b, transpose_a, transpose_b)
+    a, transpose_a = _oriented(a, bool(transpose_a))
+    b, transpose_b = _oriented(b, bool(transpose_b))
+    (k, m), n = a.shape if transpose_a else a.shape[::-1], b.shape[0 if transpose_b else 1]
+    c = np.empty((m, n), a.dtype)
+    if k == 0:
+        c[:] = 0
+    elif m and n:
+        _tiled(a, b, c, k, transpose_a, transpose_b, get_num_threads())
+    return c
+
+
+def _registers():
+    """Bytes of a vector register of this processor, and how many of them there are."""
+    features = binding.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 64, 32
+    if features.get("avx"):
+        return 32, 16
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return 16, 32
+    return 16, 16
+
+
+VECTOR_BYTES, REGISTERS = _registers()
+ROWS = 12 if REGISTERS == 32 else 6  # of a tile; with two vectors a row this fills three quarters of the registers
+BYTES = 2 * VECTOR_BYTES  # of a row of a tile
+DEPTH = 256  # steps of k for which a strip of b stays in the nearest cache
+STRIPS = 24  # strips of a that go over the same strip of b
+
+
+@jit(parallel=True)
+def _tiled(a, b, c, k, transpose_a, transpose_b, threads):
+    """Pack both operands into strips; then each task multiplies a block of strips of one with all of the other."""
+    m, n = c.shape
+    columns = BYTES // c.itemsize
+    strips_a, strips_b = (m + ROWS - 1) // ROWS, (n + columns - 1) // columns
+    packed_a = np.empty(strips_a * ROWS * k, c.dtype)
+    packed_b = np.empty(strips_b * columns * k, c.dtype)
+    for t in prange(strips_a + strips_b):
+        if t < strips_a:
+            _pack(packed_a[t * ROWS * k : (t + 1) * ROWS * k], ROWS, a, t * ROWS, m, k, transpose_a)
+        else:
+            s = t - strips_a
+            _pack(packed_b[s * columns * k : (s + 1) * columns * k], columns, b, s * columns, n, k, not transpose_b)
+    by_rows = strips_a >= 2 * threads or strips_a >= strips_b
+    strips = strips_a if by_rows else strips_b
+    tasks = max(min(threads, strips), (strips + STRIPS - 1) // STRIPS)
+    tasks = (tasks + threads - 1) // threads * threads
+    for t in prange(tasks):
+        first, last = strips * t // tasks, strips * (t + 1) // tasks
+        a0, a1 = (first, last) if by_rows else (0, strips_a)
+        b0, b1 = (0, strips_b) if by_rows else (first, last)
+        _block(packed_a, packed_b, c, k, a0, a1, b0, b1)
+
+
+@jit
+def _pack(strip, width, x, first, size, k, by_step):
+    """Strip: for each step p of k, `width` numbers: those of rows (or, `by_step`, columns) `first` onwards of `x`."""
+    here = min(width, size - first)
+    if here < width:
+        strip[:] = 0
+    if by_step:
+        for p in range(k):
+            source, target = x[p, first : first + here], strip[p * width : p * width + here]
+            for i in range(here):
+                target[i] = source[i]
+    else:
+        whole = k - k % 16
+        for p0 in range(0, whole, 16):  # one line of the cache at a time
+            for i in range(here):
+                source, target = x[first + i, p0 : p0 + 16], strip[p0 * width + i :]
+                for p in range(16):
+                    target[p * width] = source[p]
+        for p in range(whole, k):
+            for i in range(here):
+                strip[p * width + i] = x[first + i, p]
+
+
+@jit
+def _block(packed_a, packed_b, c, k, a0, a1, b0, b1):
+    """Strips a0..a1 of a times strips b0..b1 of b: one tile of `c` each."""
+    m, n = c.shape
+    columns = BYTES // c.itemsize
+    flat = c.reshape(-1)
+    edge = np.empty(ROWS * columns, c.dtype)
+    for p0 in range(0, k, DEPTH):
+        depth = min(DEPTH, k - p0)
+        for s in range(b0, b1):
+            at_b = (s * k + p0) * columns
+            for t in range(a0, a1):
+                at_a = (t * k + p0) * ROWS
+                i0, j0 = t * ROWS, s * columns
+                rows, width = min(ROWS, m - i0), min(columns, n - j0)
+                if rows == ROWS and width == columns:
+                    _tile(packed_a, at_a, packed_b, at_b, flat, i0 * n + j0, n, depth, p0 > 0)
+                    continue
+                _tile(packed_a, at_a, packed_b, at_b, edge, 0, columns, depth, False)
+                for i in range(rows):
+                    for j in range(width):
+                        value = edge[i * columns + j]
+                        c[i0 + i, j0 + j] = value + c[i0 + i, j0 + j] if p0 > 0 else value
+
+
+@intrinsic
+def _tile(typing, a, at_a, b, at_b, c, at_c, width_c, depth, add):
+    """c[at_c:] (ROWS, 2 vectors) = or += the sum over `depth` steps of the outer products of two strips.
+
+    The sums are ROWS x 2 vectors that LLVM keeps in registers: a step loads two vectors of b, and for each row one
+    number of a, spread over a vector.
+    """
+    size, flag = types.int64, types.boolean
+    signature = types.void(a, size, b, size, c, size, size, size, flag)
+
+    def generate(context, builder, signature, values):
+        a, at_a, b, at_b, c, at_c, width_c, depth, add = values
+        number = context.get_data_type(signature.args[0].dtype)
+        lanes = VECTOR_BYTES // context.get_abi_sizeof(number)
+        vector = ir.VectorType(number, lanes)
+        index, lane = ir.IntType(64), ir.IntType(32)
+        suffix = f"v{lanes}f{8 * context.get_abi_sizeof(number)}"
+        multiply_add = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.{suffix}"
+        )
+        align = context.get_abi_sizeof(number)
+
+        def pointer(argument, array, at):
+            return builder.gep(context.make_array(signature.args[argument])(context, builder, array).data, [at])
+
+        def at(place, offset):
+            return builder.gep(place, [offset])
+
+        def load(place):
+            return builder.load(builder.bitcast(place, vector.as_pointer()), align=align)
+
+        def spread(value):
+            one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, lane(0))
+            zeros = ir.Constant(ir.VectorType(lane, lanes), [0] * lanes)
+            return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+
+        strip_a, strip_b, tile = pointer(0, a, at_a), pointer(2, b, at_b), pointer(4, c, at_c)
+        before = builder.block
+        loop, after = builder.append_basic_block("steps"), builder.append_basic_block("store")
+        builder.branch(loop)
+
+        builder.position_at_end(loop)
+        step = builder.phi(index)
+        step.add_incoming(index(0), before)
+        sums = [[builder.phi(vector) for _ in range(2)] for _ in range(ROWS)]
+        here_a, here_b = at(strip_a, builder.mul(step, index(ROWS))), at(strip_b, builder.mul(step, index(2 * lanes)))
+        vectors = [load(at(here_b, index(v * lanes))) for v in range(2)]
+        new = []
+        for i in range(ROWS):
+            factor = spread(builder.load(at(here_a, index(i))))
+            new.append([builder.call(multiply_add, [factor, vectors[v], sums[i][v]]) for v in range(2)])
+        for i in range(ROWS):
+            for v in range(2):
+                sums[i][v].add_incoming(ir.Constant(vector, [0.0] * lanes), before)
+                sums[i][v].add_incoming(new[i][v], loop)
+        following = builder.add(step, index(1))
+        step.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("<", following, depth), loop, after)
+
+        builder.position_at_end(after)
+        with builder.if_else(add) as (then, otherwise):
+            for branch, adding in ((then, True), (otherwise, False)):
+                with branch:
+                    for i in range(ROWS):
+                        for v in range(2):
+                            place = at(tile, builder.add(builder.mul(width_c, index(i)), index(v * lanes)))
+                            value = builder.fadd(load(place), new[i][v]) if adding else new[i][v]
+                            builder.store(value, builder.bitcast(place, vector.as_pointer()), align=align)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _matrices(a, b):
+    a, b = plain.check_2d(a, b)
+    return tuple(np.require(x, requirements=("C", "W")) for x in (a, b))

@@ -1,8 +1,12 @@
-"""Matrix products in plain NumPy."""
+"""Matrix products in plain NumPy, from three loops to the one line that everybody uses.
+
+`matmul` is the kernel of the library. The others are the rungs of the ladder in lesson 02: the same product, each time
+with one more idea. As plain Python they are only fit for small matrices; their compiled twins are the fast ones.
+"""
 
 import numpy as np
 
-__all__ = ["matmul"]
+__all__ = ["matmul", "matmul_loops", "matmul_ikj", "matmul_blocked", "matmul_unrolled", "matmul_tiled"]
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -43,6 +47,82 @@ def matmul(a, b, transpose_a=False, transpose_b=False, bias=None):
     c = np.matmul(a, b)
     if bias is not None:
         c += bias
+    return c
+
+
+def matmul_loops(a, b):
+    """c[i, j] = sum over p of a[i, p] b[p, j], as three loops in the order of the definition: (m, k), (k, n) -> (m, n).
+
+    The inner loop walks down a column of `b`: each number that it reads lies in another line of the cache.
+    """
+    a, b = check_2d(a, b)
+    (m, k), n = a.shape, b.shape[1]
+    c = np.zeros((m, n), a.dtype)
+    for i in range(m):
+        for j in range(n):
+            total = a.dtype.type(0)
+            for p in range(k):
+                total += a[i, p] * b[p, j]
+            c[i, j] = total
+    return c
+
+
+def matmul_ikj(a, b):
+    """The same three loops, the last two exchanged: the inner one walks along rows, and vectorises."""
+    a, b = check_2d(a, b)
+    (m, k), n = a.shape, b.shape[1]
+    c = np.zeros((m, n), a.dtype)
+    for i in range(m):
+        for p in range(k):
+            c[i] += a[i, p] * b[p]
+    return c
+
+
+def matmul_blocked(a, b, block=64):
+    """Block by block, so that the three blocks at work stay in the nearest cache."""
+    a, b = check_2d(a, b)
+    (m, k), n = a.shape, b.shape[1]
+    c = np.zeros((m, n), a.dtype)
+    for i in range(0, m, block):
+        for p in range(0, k, block):
+            for j in range(0, n, block):
+                c[i : i + block, j : j + block] += a[i : i + block, p : p + block] @ b[p : p + block, j : j + block]
+    return c
+
+
+def matmul_unrolled(a, b):
+    """Four rows of `a` and four rows of `b` at a time: what has been loaded is used four times, not once."""
+    a, b = check_2d(a, b)
+    (m, k), n = a.shape, b.shape[1]
+    c = np.zeros((m, n), a.dtype)
+    for i in range(0, m, 4):
+        for p in range(0, k, 4):
+            c[i : i + 4] += a[i : i + 4, p : p + 4] @ b[p : p + 4]
+    return c
+
+
+def matmul_tiled(a, b, transpose_a=False, transpose_b=False):
+    """Packed panels and a tile of the result that stays in registers: (m, k) @ (k, n) -> (m, n), without a BLAS.
+
+    This twin shows the order of the work: a strip of `a` and a strip of `b` are copied so that each is read from front
+    to back, and a tile of the result is a sum of outer products of what the two strips hold at step p.
+
+    Source: Goto and van de Geijn, Anatomy of high-performance matrix multiplication, ACM TOMS 34(3), 2008.
+    """
+    a, b = check_2d(a, b, transpose_a, transpose_b)
+    a = a.T if transpose_a else a
+    b = b.T if transpose_b else b
+    (m, k), n = a.shape, b.shape[1]
+    rows, columns = 12, 32
+    c = np.zeros((m, n), a.dtype)
+    for j in range(0, n, columns):
+        strip_b = np.ascontiguousarray(b[:, j : j + columns])  # (k, columns): one row a step
+        for i in range(0, m, rows):
+            strip_a = np.ascontiguousarray(a[i : i + rows].T)  # (k, rows): likewise
+            tile = np.zeros((strip_a.shape[1], strip_b.shape[1]), a.dtype)
+            for p in range(k):
+                tile += np.multiply.outer(strip_a[p], strip_b[p])
+            c[i : i + rows, j : j + columns] = tile
     return c
 
 
