@@ -78,7 +78,7 @@ class Progress:
         about = f", about {self.about} s" if self.about else ""
         print(f"compiling kernels, once{about} ({kept})", file=self.stream, flush=True)
         self._bar = tqdm(total=self.about, file=self.stream, disable=None, leave=False,
-                         bar_format="{desc} {bar:20} {n:.0f} s")  # fmt: skip
+                         bar_format="{desc:<40} {bar:20} {postfix}")  # fmt: skip
         if self.stream.isatty():
             threading.Thread(target=self._tick, daemon=True).start()
 
@@ -88,7 +88,7 @@ class Progress:
                 if self._depth:
                     spent = self.seconds + time.perf_counter() - self._since
                     self._bar.n = min(spent, self.about) if self.about else spent
-                    self._bar.refresh()
+                    self._bar.set_postfix_str(f"{spent:.0f} s", refresh=True)
                 else:
                     self._bar.clear()
 
@@ -99,11 +99,19 @@ class Progress:
             print(f"compiled {self.count} kernels in {self.seconds:.0f} s", file=self.stream, flush=True)
 
 
+def _readable(function):
+    """``tinymm.kernels.compiled.rowwise._cross_entropy`` -> "rowwise cross entropy"."""
+    if function is None:
+        return "a kernel"
+    module = function.__module__.rpartition(".")[2] if function.__module__.startswith("tinymm.") else ""
+    return f"{module} {function.__name__.replace('_', ' ').strip()}".strip()
+
+
 def _listener(event, progress):
     class Listener(event.Listener):
         def on_start(self, e):
             dispatcher = e.data.get("dispatcher")
-            progress.start(getattr(getattr(dispatcher, "py_func", None), "__name__", "a kernel"))
+            progress.start(_readable(getattr(dispatcher, "py_func", None)))
 
         def on_end(self, e):
             progress.end()
