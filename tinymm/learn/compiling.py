@@ -46,7 +46,7 @@ class Progress:
     def __init__(self, about, stream):
         self.about, self.stream = about, stream
         self.count, self.seconds = 0, 0.0
-        self._depth, self._since, self._bar = 0, 0.0, None
+        self._depth, self._since, self._name, self._bar = 0, 0.0, "", None
         self._lock = threading.Lock()
         self._stop = threading.Event()
 
@@ -56,10 +56,9 @@ class Progress:
             if self._depth > 1:  # compiled on behalf of the one that is being compiled
                 return
             self._since = time.perf_counter()
+            self._name = name
             if self._bar is None:
                 self._open()
-            if self.stream.isatty():
-                self._bar.set_description_str(f"compiling {name}", refresh=True)
 
     def end(self):
         with self._lock:
@@ -78,7 +77,7 @@ class Progress:
         about = f", about {self.about} s" if self.about else ""
         print(f"compiling kernels, once{about} ({kept})", file=self.stream, flush=True)
         self._bar = tqdm(total=self.about, file=self.stream, disable=None, leave=False,
-                         bar_format="{desc:<40} {bar:20} {postfix}")  # fmt: skip
+                         bar_format="{desc} {bar:20}")  # fmt: skip
         if self.stream.isatty():
             threading.Thread(target=self._tick, daemon=True).start()
 
@@ -88,7 +87,7 @@ class Progress:
                 if self._depth:
                     spent = self.seconds + time.perf_counter() - self._since
                     self._bar.n = min(spent, self.about) if self.about else spent
-                    self._bar.set_postfix_str(f"{spent:.0f} s", refresh=True)
+                    self._bar.set_description_str(f"compiling {self._name:<32} {spent:3.0f} s", refresh=True)
                 else:
                     self._bar.clear()
 
