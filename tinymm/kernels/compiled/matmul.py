@@ -22,10 +22,11 @@ from tinymm.kernels.plain import matmul as plain
 __all__ = ["matmul", "matmul_loops", "matmul_ikj", "matmul_blocked", "matmul_unrolled", "matmul_tiled"]
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-NO_BIAS = {FLOAT32: np.empty(0, FLOAT32), FLOAT64: np.empty(0, FLOAT64)}
 CORES = os.cpu_count() or 1  # of the machine: what this process may use can change, and must not change sums
 SERIAL = 2**19  # multiplications up to which a product is done on the spot: to wake the threads takes a microsecond
 DEEP = 1024  # steps of k in a piece where k is cut
+
+_blas_for = []  # for float32 and float64: the address of BLAS's function (0: use NumPy) and an empty bias
 
 
 def matmul(a, b, transpose_a=False, transpose_b=False, bias=None):
@@ -40,19 +41,21 @@ def matmul(a, b, transpose_a=False, transpose_b=False, bias=None):
         b, transpose_b = _oriented(b, transpose_b)
     dtype = a.dtype
     try:
+        gemm, no_bias = _blas_for[0 if dtype == FLOAT32 else 1 if dtype == FLOAT64 else 2]
         plan = _plan(a.shape, b.shape, transpose_a, transpose_b)
-        bias = NO_BIAS[dtype] if bias is None else bias
-    except (KeyError, IndexError, ValueError):
+    except (IndexError, ValueError):
         plain.check(a, b, transpose_a, transpose_b, bias)
-        raise
+        if _blas_for:
+            raise
+        _load_blas()
+        return matmul(a, b, transpose_a, transpose_b, bias)
     shape, batch, step_a, step_b, m, n, k, transpose_a, transpose_b, cut_m, cut_n, cut_k = plan
     if cut_m == 0:
         return _unusual(a, b, transpose_a, transpose_b, bias)
     c = np.empty(shape, dtype)
-    found = blas()
-    if found.route == "numpy":
+    bias = no_bias if bias is None else bias
+    if not gemm:
         return _numpy_product(a, b, c, transpose_a, transpose_b, bias)
-    gemm = found.float32 if dtype == FLOAT32 else found.float64
     parts = c if cut_k == 1 else np.empty((cut_k, m, n), dtype)
     launch = _serial if batch * cut_m * cut_n * cut_k == 1 else _parallel
     launch(
@@ -62,6 +65,11 @@ def matmul(a, b, transpose_a=False, transpose_b=False, bias=None):
     if cut_k > 1:
         np.add.reduce(parts, axis=0, out=c)
     return c
+
+
+def _load_blas():
+    found = blas()
+    _blas_for[:] = [(found.float32, np.empty(0, FLOAT32)), (found.float64, np.empty(0, FLOAT64))]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -225,7 +233,6 @@ def _unusual(a, b, transpose_a, transpose_b, bias):
     leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     a = np.broadcast_to(a, (*leading, *a.shape[-2:])).copy()
     b = np.broadcast_to(b, (*leading, *b.shape[-2:])).copy()
-    bias = bias if len(bias) else None
     if a.size == 0 or b.size == 0:
         return plain.matmul(a, b, transpose_a, transpose_b, bias)
     return matmul(a, b, transpose_a, transpose_b, bias)
@@ -233,7 +240,7 @@ def _unusual(a, b, transpose_a, transpose_b, bias):
 
 def _numpy_product(a, b, c, transpose_a, transpose_b, bias):
     np.matmul(a.swapaxes(-1, -2) if transpose_a else a, b.swapaxes(-1, -2) if transpose_b else b, out=c)
-    if len(bias):
+    if len(bias) > 0:
         c += bias
     return c
 
