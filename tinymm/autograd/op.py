@@ -17,6 +17,7 @@ An op is written once, forward and gradient side by side::
 * A fused op may return one callable in place of the tuple: given g and a tuple of booleans (which inputs need a
   gradient) it returns a tuple with one entry for each input.
 * What a VJP captures is what is kept in memory until `backward`. Never capture a Tensor.
+* An op whose result is its input unchanged returns ``x.view()``: then a write into the one is seen to be one into both.
 """
 
 import functools
@@ -189,7 +190,8 @@ def _make_apply(spec):
         node.rare = None
         node.serial = next(CLOCK)
         try:
-            node.captured = captured_by[id((vjps[0] or vjps[-1]).__code__)]
+            first = (vjps[0] or vjps[-1]) if type(vjps) is tuple else vjps
+            node.captured = captured_by[id(first.__code__)]
         except (KeyError, TypeError, AttributeError):
             node.captured = _find_captured(spec, vjps, arrays, y)
         out.node = node

@@ -8,7 +8,7 @@ from tinymm import kernels
 from tinymm.autograd.op import Sample, op
 from tinymm.autograd.tensor import OPS
 
-_SMALL = 16_384  # below this many multiplications NumPy's own product is quicker than the way into a kernel
+_SMALL = 100_000  # below this many multiplications NumPy's own product is quicker than the way into a kernel
 
 
 def product(a, b, transpose_a=False, transpose_b=False, bias=None):
@@ -19,7 +19,8 @@ def product(a, b, transpose_a=False, transpose_b=False, bias=None):
         if transpose_b:
             b = b.swapaxes(-1, -2)
         return np.matmul(a, b) if bias is None else np.matmul(a, b) + bias
-    return kernels.matmul(a, b, transpose_a, transpose_b, bias)
+    return kernels.matmul(a, b, transpose_a, transpose_b) if bias is None else kernels.matmul(
+        a, b, transpose_a, transpose_b, bias)
 
 
 @op(samples=lambda rng: [

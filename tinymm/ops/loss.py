@@ -112,17 +112,28 @@ def cross_entropy(logits, targets, *, weight=None, ignore_index=-100, reduction=
         If the shapes do not fit together.
     """
     axis = (1 if logits.ndim > 1 else 0) if axis is None else axis
+    if reduction not in _REDUCTIONS:
+        raise ValueError(f"cross_entropy: reduction is {reduction!r}; expected 'mean', 'sum' or 'none'")
     if weight is None and targets.dtype.kind in "iu":
         last = axis == -1 or axis == logits.ndim - 1
         if not last:
             logits = np.moveaxis(logits, axis, -1)
         loss, lse = kernels.cross_entropy(logits, targets, ignore_index, label_smoothing)
 
+        scale, y = 1.0, loss  # the reduction in line: this is the loss of every language model
+        if reduction == "mean":
+            count = int(np.count_nonzero(targets != ignore_index))
+            scale = 1 / count if count else math.nan
+        if reduction != "none":
+            y = np.asarray(np.add.reduce(loss, axis=None) * scale)
+
         def d_logits(g):
+            if reduction != "none":
+                g = np.full(targets.shape, g * scale, dtype=logits.dtype)
             d = kernels.cross_entropy_backward(g, logits, targets, lse, ignore_index, label_smoothing)
             return d if last else np.moveaxis(d, -1, axis)
 
-        return _reduced("cross_entropy", loss, reduction, (d_logits, None), np.count_nonzero(targets != ignore_index))
+        return y, (d_logits, None)
 
     targets, count = _target_weights(logits, targets, weight, ignore_index, label_smoothing, axis)
     y = kernels.log_softmax(logits, axis)

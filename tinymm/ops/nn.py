@@ -57,16 +57,17 @@ def layer_norm(x, weight=None, bias=None, *, eps=1e-5):
 
     Source: Ba, Kiros, Hinton 2016, equation 4.
     """
+    shape = x.shape
     given = weight if weight is not None else bias
-    normalized = x.shape[-1:] if given is None else given.shape
-    for name, p in (("weight", weight), ("bias", bias)):
-        if p is not None and (p.shape != x.shape[x.ndim - p.ndim:] or p.shape != normalized):
-            raise ValueError(f"layer_norm: {name} has shape {p.shape}; expected {normalized}, the end of x {x.shape}")
-    shape, n = x.shape, math.prod(normalized)
-    x = x.reshape(math.prod(shape[:len(shape) - len(normalized)]), n)
-    if weight is not None:
-        weight = weight.reshape(n)
-    y, mean, rstd = kernels.layer_norm(x, weight, None if bias is None else bias.reshape(n), eps)
+    normalized = shape[-1:] if given is None else given.shape
+    if shape[len(shape) - len(normalized):] != normalized or (bias is not None and bias.shape != normalized):
+        raise ValueError(f"layer_norm: weight and bias have shapes {np.shape(weight)} and {np.shape(bias)}; expected "
+                         f"both to have the end of x's shape, {shape}")
+    if len(normalized) > 1:  # several axes, as one
+        n = math.prod(normalized)
+        x = x.reshape(math.prod(shape[:len(shape) - len(normalized)]), n)
+        weight, bias = (p if p is None else p.reshape(n) for p in (weight, bias))
+    y, mean, rstd = kernels.layer_norm(x, weight, bias, eps)
 
     def vjps(g, needs):
         d_x, d_weight, d_bias = kernels.layer_norm_backward(g.reshape(x.shape), x, mean, rstd, weight)

@@ -106,8 +106,8 @@ def squeeze(x, *, axis=None):
 
 
 @op(samples=lambda rng: [Sample(rng.normal(size=s), shape=to) for s, to in [
-    ((3,), (2, 3)), ((2, 1, 5), (7, 2, 3, 5)), ((), (2, 3)), ((1, 3), (0, 3)), ((0, 3), (2, 0, 3)), ((2, 3),
-    (2, 3))]], torch="broadcast_to")
+    ((3,), (2, 3)), ((2, 1, 5), (7, 2, 3, 5)), ((), (2, 3)), ((1, 3), (0, 3)), ((0, 3), (2, 0, 3)),
+    ((2, 3), (2, 3))]], torch="broadcast_to")
 def broadcast_to(x, *, shape):
     """The array repeated along axes of length 1 and along new leading axes; the result is read-only memory."""
     return np.broadcast_to(x, shape), (lambda g: g,)
@@ -306,8 +306,8 @@ def repeat(x, *, repeats, axis=None):
     ((5, 3), np.array([0, 2, 2, -1])), ((5, 3), np.array([[0, 2], [2, -1]])), ((5, 3), [4, 0, 4]),
     ((5, 3), (np.array([0, 1, 0]), np.array([2, 2, 2]))), ((5, 3), np.arange(15).reshape(5, 3) % 2 == 0),
     ((5, 3), np.array([True, False, False, True, True])), ((5, 3), (slice(None), np.array([False, True, True]))),
-    ((2, 3, 5), (np.array([[0], [1]]), slice(None), np.array([1, 1, 3]))), ((2, 3, 5),
-    (0, slice(None, None, -1), [1, 1])),
+    ((2, 3, 5), (np.array([[0], [1]]), slice(None), np.array([1, 1, 3]))),
+    ((2, 3, 5), (0, slice(None, None, -1), [1, 1])),
     ((5, 3), np.zeros(0, int)), ((5, 3), np.zeros((5, 3), bool)), ((2, 3, 5), (..., np.array([0, 0]))), ((), ())]])
 def getitem(x, *, index):
     """x[index]: numbers, slices, None, ..., arrays of integers or booleans, and any mixture, as in NumPy.
