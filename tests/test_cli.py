@@ -197,6 +197,12 @@ def test_data_lists_what_is_below_the_folder_and_looks_into_it(tmp_path, capsys,
     assert "TINYMM_DATA is not set" in capsys.readouterr().out
 
 
+def test_words_that_the_terminal_cannot_show_are_no_error(tmp_path):
+    (tmp_path / "korean.txt").write_text("\ub098\ub294 \ub108\ub97c\n" * 9, encoding="utf-8")
+    done = run("data", str(tmp_path / "korean.txt"), env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    assert done.returncode == 0 and "18 words" in done.stdout
+
+
 def test_figures_draws_anew_and_says_what_changed(quick, capsys):
     root = quick()
     path = root / "figures" / "02_kernels" / "line.png"

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 failed (one line says why; ``--debug`` shows the traceback
 """
 
 import argparse
+import io
 import os
 import sys
 
@@ -12,6 +13,9 @@ NEWCOMER = "4"  # the lesson that `tinymm run` runs
 
 def main(arguments=None):
     """Run the command line and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a word that the terminal cannot show is no reason to stop
+            stream.reconfigure(errors="replace")
     parser = _parser()
     try:
         options = parser.parse_args(arguments)
