@@ -36,7 +36,7 @@ def test_nan_never_holds():
 
 def test_the_interval_of_seeds_is_students():
     m = claims.measure([1.0, 2.0, 3.0])
-    assert (m.value, m.how, m.values) == (2.0, "3 seeds", (1.0, 2.0, 3.0))
+    assert (m.value, m.how, m.values) == (2.0, "mean of 3", (1.0, 2.0, 3.0))
     assert m.high - m.value == pytest.approx(4.3027 / math.sqrt(3), rel=1e-4)  # sd 1, two degrees of freedom
     assert m.value - m.low == pytest.approx(m.high - m.value)
     with pytest.raises(ValueError, match="at least two"):

@@ -95,7 +95,7 @@ def measure(x):
         raise ValueError(f"claim: a list of {len(values)} numbers has no interval; give one number, or at least two")
     mean = float(np.mean(values))
     half = t_quantile(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    return Measured(mean, mean - half, mean + half, f"{len(values)} seeds", values)
+    return Measured(mean, mean - half, mean + half, f"mean of {len(values)}", values)
 
 
 def t_quantile(freedom):
