@@ -129,6 +129,8 @@ class Lesson:
             if answer not in options:
                 raise ValueError(f"--predict {name}={answer}: expected one of {', '.join(letters)}")
             print(f"      you say: {answer}")
+        elif not self.predictions:
+            print(f"      (answer before the run: tinymm run {int(self.name[:2])} --predict {name}={letters[0]})")
         self.predictions[name] = (answer, options)
 
     def reveal(self, name, right):
