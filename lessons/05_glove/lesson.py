@@ -206,7 +206,7 @@ seen, unseen = (Cooccurrence(X.row[part], X.col[part], X.x[part], V, X.vocabular
 shuffled = Cooccurrence(seen.row, seen.col, lesson.rng.permutation(seen.x), V, X.vocabulary)
 f, log_x = config.weight(seen.x), np.log(seen.x)
 bias, other = np.zeros(V), np.zeros(V)
-for _ in range(20):  # weighted least squares for one side, then for the other, and again
+for _ in range(10):  # weighted least squares for one side, then for the other, and again
     bias = np.bincount(seen.row, f * (log_x - other[seen.col]), V) / (np.bincount(seen.row, f, V) + 1e-9)
     other = np.bincount(seen.col, f * (log_x - bias[seen.row]), V) / (np.bincount(seen.col, f, V) + 1e-9)
 validated = train(seen)
