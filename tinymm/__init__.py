@@ -13,3 +13,11 @@ from tinymm.ops import *  # noqa: F403
 
 __version__ = "0.1.0"
 __all__ = [*autograd.__all__, *ops.__all__, "kernels", "nn", "optim", "train"]
+
+
+def __getattr__(name):
+    if name == "use":  # it belongs to the course, which is imported when it is wanted
+        from tinymm.learn.swap import use
+
+        return use
+    raise AttributeError(f"module 'tinymm' has no attribute {name!r}")

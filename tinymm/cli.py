@@ -78,6 +78,27 @@ def _parser():
     run = command("run", run_lesson, "run a lesson (without a number: lesson 4, word vectors from real English)")
     run.add_argument("lesson", nargs="?", default=NEWCOMER, metavar="N", help="4, 04, word2vec or 04_word2vec")
     lesson_options("tinymm run", run)
+    run.add_argument("--with", dest="swap", metavar="FILE", help="run on the functions and layers of your file")
+
+    def homework(name, function, help, wanted="N.K"):
+        sub = command(name, function, help)
+        if wanted:
+            sub.add_argument("wanted", metavar=wanted, help="a lesson" if wanted == "N" else "like 3 or 3.2")
+        sub.add_argument("--work", metavar="DIR", default="work", help="your folder (default: ./work)")
+        return sub
+
+    start = homework("start", start_lesson, "begin the exercises of a lesson: stubs in a folder of your own", "N")
+    start.add_argument("--name", help="your name; the numbers of predictions are drawn from it")
+    check = homework("check", check_work, "check your exercises: N for a lesson, N.K for one", "N|N.K")
+    check.add_argument("--watch", action="store_true", help="check again whenever the file is saved")
+    homework("hint", give_hint, "the next hint for an exercise")
+    solution = homework("solution", show_solution, "the reference solution, once yours passes")
+    solution.add_argument("--give-up", action="store_true", help="show it though yours does not pass")
+    homework("status", show_status, "what you have passed", None)
+    homework("reset", reset_work, "begin an exercise anew; what was there is kept in backup/", "N|N.K")
+    dev = command("dev", check_exercises, "for authors: `dev check` checks the exercises themselves")
+    dev.add_argument("what", choices=["check"])
+    dev.add_argument("lessons", nargs="*", metavar="N", help="these lessons only")
     gradcheck = command("gradcheck", check_gradients, "check the gradients of all ops, or of those named")
     gradcheck.add_argument("ops", nargs="*", metavar="OP")
     data = command("data", show_data, "which texts and data sets are found")
@@ -121,7 +142,57 @@ def run_lesson(options):
 
     name = lessons.resolve(options.lesson)
     runner.run(name, fast=options.fast, data=options.data, seed=options.seed, figures=options.figures,
-               predict=options.predict)  # fmt: skip
+               predict=options.predict, swap=options.swap)  # fmt: skip
+
+
+def start_lesson(options):
+    """tinymm start N"""
+    from tinymm.learn import lessons, work
+
+    work.start(work.Folder(options.work), lessons.resolve(options.wanted), options.name)
+
+
+def check_work(options):
+    """tinymm check N | N.K [--watch]"""
+    from tinymm.learn import work
+
+    folder = work.Folder(options.work)
+    return 0 if (work.watch if options.watch else work.check)(folder, options.wanted) else 1
+
+
+def give_hint(options):
+    """tinymm hint N.K"""
+    from tinymm.learn import work
+
+    work.hint(work.Folder(options.work), options.wanted)
+
+
+def show_solution(options):
+    """tinymm solution N.K [--give-up]"""
+    from tinymm.learn import work
+
+    work.solution(work.Folder(options.work), options.wanted, options.give_up)
+
+
+def show_status(options):
+    """tinymm status"""
+    from tinymm.learn import work
+
+    work.status(work.Folder(options.work))
+
+
+def reset_work(options):
+    """tinymm reset N | N.K"""
+    from tinymm.learn import work
+
+    work.reset(work.Folder(options.work), options.wanted)
+
+
+def check_exercises(options):
+    """tinymm dev check [N ...]"""
+    from tinymm.learn import devcheck, lessons
+
+    return devcheck.check([lessons.resolve(n) for n in options.lessons])
 
 
 def check_gradients(options):

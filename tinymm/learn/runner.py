@@ -1,6 +1,7 @@
 """Run a lesson in this process: section by section, with its headings, and the table of claims at the end."""
 
 import ast
+import contextlib
 import linecache
 import sys
 
@@ -12,11 +13,13 @@ class LessonError(Exception):
     """A lesson's code failed: which lesson, which line, and what it said."""
 
 
-def run(name, **options):
+def run(name, swap=None, **options):
     """Run the lesson `name` (as `lessons.resolve` gives it) and return its `Lesson`.
 
     Parameters
     ----------
+    swap : path, optional
+        A learner's file, whose functions and layers the lesson then runs on; see `tinymm.use`.
     **options
         As for `Lesson`: fast, data, seed, figures, predict.
 
@@ -36,7 +39,7 @@ def run(name, **options):
     print(f"  text: {context.shown(lessons.script(name))}")
     context._active = lesson
     try:
-        with compiling.announced(head.compile or None):
+        with _swapped(swap), compiling.announced(head.compile or None):
             _execute(lessons.script(name))
         lesson.end()
         later = [other for other in lessons.present() if other > name]
@@ -52,6 +55,14 @@ def run(name, **options):
         for op in set(OPS) - ops:  # what the lesson has added
             del OPS[op]
     return lesson
+
+
+def _swapped(swap):
+    if swap is None:
+        return contextlib.nullcontext()
+    from tinymm.learn.swap import use
+
+    return use(swap)
 
 
 def _execute(path):
