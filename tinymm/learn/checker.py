@@ -19,6 +19,7 @@ from tinymm.learn import child, lessons
 
 START_SECONDS = 30  # for Python and NumPy to be imported on a busy machine
 MEMORY_MB = 2048
+KEPT = ("PATH", "SYSTEMROOT", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TINYMM_DATA")  # of the environment
 PRINTED = 2000  # characters of what the code printed that are shown
 
 
@@ -85,7 +86,8 @@ def ask(text, path, calls, *, about, library="closed", hides=(), drivers=None, c
     library : "closed", "open" or "free"
         Closed: the code cannot use tinymm. Open: it can, but for what `hides` lists. Free: all of it.
     drivers : dict of name -> source
-    candidates : list of (name, source)
+    candidates : list of sources
+        Each a function named ``candidate``; the driver `child.try_test` is called with them.
     seconds, total_seconds : float
         For one call, and for all. A call that takes longer is ended, and with it the child.
 
@@ -99,11 +101,11 @@ def ask(text, path, calls, *, about, library="closed", hides=(), drivers=None, c
     package = lessons.package()
     request = {
         "text": text, "path": str(path), "about": about, "library": library, "hides": list(hides),
-        "drivers": dict(drivers or {}), "candidates": [list(c) for c in candidates], "memory_mb": memory_mb,
+        "drivers": dict(drivers or {}), "candidates": list(candidates), "memory_mb": memory_mb,
         "cpu_seconds": int(total_seconds) + START_SECONDS,
         "calls": [[c.part, c.driver, list(c.args), dict(c.static)] for c in calls],
         "sys_path": [str(Path(path).resolve().parent), str(package.parent), *[p for p in sys.path if p]],
-        "unread": [str(package), str(lessons.folder())] if library == "closed" else [],
+        "unread": {"closed": [str(package), str(lessons.folder())], "open": [str(lessons.folder())], "free": []}[library],
     }  # fmt: skip
     run = Run([Answer(error="it was not reached") for _ in calls])
     process = None
@@ -113,19 +115,24 @@ def ask(text, path, calls, *, about, library="closed", hides=(), drivers=None, c
             stderr=subprocess.DEVNULL, cwd=folder, env=_environment(token, folder), start_new_session=True,
         )  # fmt: skip
         frames = queue.Queue()
-        threading.Thread(target=_feed, args=(process.stdin, child.pack(request)), daemon=True).start()
-        threading.Thread(target=_read, args=(process.stdout, frames), daemon=True).start()
+        threads = [threading.Thread(target=_feed, args=(process.stdin, child.pack(request)), daemon=True),
+                   threading.Thread(target=_read, args=(process.stdout, frames), daemon=True)]  # fmt: skip
+        for thread in threads:
+            thread.start()
         _follow(run, frames, len(calls), seconds, total_seconds)
         run.printed = _printed(folder)
         return run
     finally:
         if process is not None:
             _end(process, token)
+            for thread in threads:
+                thread.join(5)
+            process.stdout.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _environment(token, folder):
-    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "SYSTEMROOT", "LANG", "LC_ALL", "LD_LIBRARY_PATH")}
+    kept = {k: v for k, v in os.environ.items() if k in KEPT}
     one = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL", "NUMBA", "VECLIB_MAXIMUM")}
     return {**kept, **one, "HOME": str(folder), "TMPDIR": str(folder), "TMP": str(folder), "TEMP": str(folder),
             "TINYMM_KERNELS": "numpy", "MPLBACKEND": "Agg", "TINYMM_CHECK": token}  # fmt: skip
@@ -133,8 +140,8 @@ def _environment(token, folder):
 
 def _feed(stream, data):
     try:
-        stream.write(data)
-        stream.close()
+        with stream:
+            stream.write(data)
     except OSError:  # the child has ended
         pass
 

@@ -362,10 +362,10 @@ def main():
         space = {"np": np, "__name__": "drivers"}
         exec(compile(text, f"<{name}>", "exec"), space)
         drivers[name] = space[name]
-    for name, text in request["candidates"]:
+    for text in request["candidates"]:
         space = {"np": np, "__name__": "candidates"}
         exec(compile(text, "<candidate>", "exec"), space)
-        candidates.append(_unnamed(space[name]))
+        candidates.append(space["candidate"])
     guard(os.getcwd(), request["unread"], about)
     send({"ready": True})
 
@@ -394,16 +394,6 @@ def main():
             answer = {"i": i, "error": _said(problem, path)}
         send(answer)
     send({"done": True})
-
-
-def _unnamed(function):
-    if isinstance(function, type):
-        return function
-
-    def candidate(*args, **static):
-        return function(*args, **static)
-
-    return candidate
 
 
 if __name__ == "__main__":

@@ -717,7 +717,7 @@ class Diagnose(Exercise):
         rng = rng or np.random.default_rng(secrets.randbits(64))
         functions = [self.reference, self.fault, *self.siblings.values()]
         order = [int(i) for i in rng.permutation([0, *range(len(functions)), 0])]  # the right one comes three times
-        candidates = [(f.__name__, source_of(f)) for f in functions]
+        candidates = [named(f, "candidate") for f in functions]
         trial = [(Request(self.test_name, "try_test", ([int(i) for i in order],)), None, None)]
         planned = [trial, *[test.plan(self, rng) for test in self.repairs]]
         answers, run = self._ask(text, path, planned, rng, library=library, candidates=candidates,
