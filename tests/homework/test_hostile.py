@@ -55,7 +55,7 @@ FAILING = {
     "imports the package": ("import tinymm as mm\n\n\ndef unbroadcast(g, s, name=''):\n"
                             "    return mm.unbroadcast(g, s)\n", "without tinymm"),
     "takes the finder away": (
-        "import sys\nsys.meta_path[:] = [f for f in sys.meta_path if 'Finder' not in repr(f) or 'importlib' in repr(f)]\n"
+        "import sys\nsys.meta_path[:] = [f for f in sys.meta_path if 'importlib' in repr(f)]\n"
         "from tinymm.autograd.engine import unbroadcast\n", "closed"),
     "loads the library's file": (
         "import importlib.util\n"
@@ -122,8 +122,8 @@ def quick(monkeypatch):
 
 
 def fingerprint(*roots):
-    return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for root in roots for p in sorted(Path(root).rglob("*.*"))
-            if p.is_file() and "__pycache__" not in p.parts}  # fmt: skip
+    files = [p for root in roots for p in Path(root).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 @pytest.mark.parametrize("name", FAILING)
@@ -148,7 +148,8 @@ def test_a_patch_in_the_child_turns_no_right_answer_wrong(name, folder):
 
 
 @pytest.mark.parametrize("more", [
-    LOUD, "import tinymm as mm\nfrom tinymm import nn, Tensor\n", "import atexit, time\natexit.register(time.sleep, 99)\n",
+    LOUD, "import tinymm as mm\nfrom tinymm import nn, Tensor\n",
+    "import atexit, time\natexit.register(time.sleep, 99)\n",
     "import threading, time\nthreading.Thread(target=time.sleep, args=(99,)).start()\n",
     "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n",
 ])  # fmt: skip

@@ -18,6 +18,7 @@ import hashlib
 import importlib.util
 import inspect
 import secrets
+import sys
 import textwrap
 
 import numpy as np
@@ -37,8 +38,12 @@ class Call:
         self.args, self.static = args, static
 
     def __repr__(self):
-        given = [_short(a) for a in self.args] + [f"{k}={_short(v)}" for k, v in self.static.items()]
-        return f"({', '.join(given)})"
+        for values in (6, 0):
+            given = [_short(a, values) for a in self.args]
+            text = ", ".join(given + [f"{k}={_short(v, values)}" for k, v in self.static.items()])
+            if len(text) <= WIDTH:
+                break
+        return f"({text})"
 
 
 @dataclasses.dataclass
@@ -277,15 +282,16 @@ def _number(x):
     return f"{x:.6g}" if np.asarray(x).dtype.kind in "fc" else str(x)
 
 
-def _short(x):
+def _short(x, values=6):
+    """A value in a few words; arrays of more than so many values by their shape."""
     if isinstance(x, (np.ndarray, np.generic)):
-        if x.size > 6 or x.size == 0:
+        if x.size > values or x.size == 0:
             return f"array {'x'.join(map(str, x.shape))}"
         return "array " + np.array2string(np.asarray(x), precision=4, separator=", ").replace("\n", "")
     if isinstance(x, tuple) and x and all(isinstance(i, int) for i in x):
         return str(x)
     if isinstance(x, (list, tuple)):
-        inner = ", ".join(_short(i) for i in x[:4]) + (", ..." if len(x) > 4 else "")
+        inner = ", ".join(_short(i, values) for i in x[:4]) + (", ..." if len(x) > 4 else "")
         return f"[{inner}]" if isinstance(x, list) else f"({inner})"
     return textwrap.shorten(repr(x), 60)
 
@@ -449,7 +455,9 @@ class Implement(Exercise):
         body = self.not_written(name)
         if isinstance(function, type):
             lines = [f"class {name}:", _quoted(doc or inspect.getdoc(function), 4)]
-            for key, method in vars(function).items():
+            methods = dict(vars(function))
+            methods.update((key, getattr(function, key)) for key in ("forward", "step") if hasattr(function, key))
+            for key, method in methods.items():
                 if inspect.isfunction(method) and (not key.startswith("_") or key in ("__init__", "__call__")):
                     lines += ["", f"    def {key}{_signature(method)}:"]
                     lines += [_quoted(inspect.getdoc(method), 8)] if method.__doc__ else []
@@ -952,6 +960,7 @@ def load(name, path=None):
         raise LookupError(f"lesson {name} has no exercises yet; these have: {have}")
     spec = importlib.util.spec_from_file_location(f"_homework_{name}", path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # the text of a class is found through its module
     spec.loader.exec_module(module)
     for k, exercise in enumerate(module.exercises, 1):
         exercise.number, exercise.lesson, exercise.file = f"{int(name[:2])}.{k}", name, path
