@@ -105,7 +105,8 @@ def ask(text, path, calls, *, about, library="closed", hides=(), drivers=None, c
         "cpu_seconds": int(total_seconds) + START_SECONDS,
         "calls": [[c.part, c.driver, list(c.args), dict(c.static)] for c in calls],
         "sys_path": [str(Path(path).resolve().parent), str(package.parent), *[p for p in sys.path if p]],
-        "unread": [str(f) for f in {"closed": [package, lessons.folder()], "open": [lessons.folder()]}.get(library, [])],
+        "unread": [str(f) for f in ([package] if library == "closed" else [])
+                   + ([lessons.folder()] if library != "free" else [])],
     }  # fmt: skip
     run = Run([Answer(error="it was not reached") for _ in calls])
     process = None

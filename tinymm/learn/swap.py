@@ -44,6 +44,13 @@ FUNCTIONS = {
     "count_cooccurrence": "tinymm.models.glove",
     "glove_loss": "tinymm.models.glove",
 }
+# What a kernel computes in a loop of its own, where no function can be put: name -> what to do.
+INSIDE = {
+    "negative_sampling_loss": "the kernel of Word2Vec.fit has its own loop; fit(corpus, readable=True) trains on yours",
+    "hierarchical_softmax_loss": "the kernel of Word2Vec.fit has its own loop; fit(corpus, readable=True) trains on "
+                                 "yours",
+    "glove_loss": "the kernel of GloVe.fit has its own loop; glove.fit_readable trains on yours",
+}  # fmt: skip
 _numbers = itertools.count(1)
 
 
@@ -108,9 +115,11 @@ class use:  # noqa: N801  (it reads as a verb: with tinymm.use(...))
                 stack.enter_context(_KINDS[kind](place, thing, count))
                 self.counts.append(count)
                 ops |= {place} if kind == "op" else set()
+                if name in INSIDE:
+                    self.left.append((name, INSIDE[name]))
             self._say(f"{', '.join(f'{c.name} ({c.kind})' for c in self.counts) or 'nothing'} taken from {self._label}")
             for name, why in self.left:
-                self._say(f"not swapped: {name}: {why}")
+                self._say(f"not swapped{' everywhere' if name in INSIDE else ''}: {name}: {why}")
             if not self.counts:
                 have = "; ".join(f"{name}: {why}" for name, why in self.left) or "it defines nothing"
                 raise SwapError(f"use: nothing in {self._label} takes the place of anything in the library ({have})")
