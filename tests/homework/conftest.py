@@ -65,7 +65,7 @@ def folder(tmp_path, monkeypatch):
     return here
 
 
-def tinymm(*arguments, timeout=120, **options):
+def tinymm(*arguments, timeout=400, **options):
     """The command in a process of its own."""
     return subprocess.run([sys.executable, "-m", "tinymm", *map(str, arguments)], capture_output=True, text=True,
                           timeout=timeout, **options)  # fmt: skip

@@ -120,7 +120,7 @@ def ask(text, path, calls, *, about, library="closed", hides=(), drivers=None, c
                    threading.Thread(target=_read, args=(process.stdout, frames), daemon=True)]  # fmt: skip
         for thread in threads:
             thread.start()
-        _follow(run, frames, len(calls), seconds, total_seconds)
+        _follow(run, frames, len(calls), seconds, total_seconds, process.pid)
         run.printed = _printed(folder)
         return run
     finally:
@@ -169,14 +169,13 @@ def _read(stream, frames):
     frames.put(None)
 
 
-def _follow(run, frames, n, seconds, total_seconds):
+def _follow(run, frames, n, seconds, total_seconds, pid):
     """Collect answers until the child has done all, has ended, or has run out of time."""
     begun, started, at = time.monotonic(), False, -1  # at: the call that is running; -1 while the file itself runs
     while True:
         wait = START_SECONDS if not started else min(seconds, total_seconds - (time.monotonic() - begun))
-        try:
-            frame = frames.get(timeout=max(wait, 0.01))
-        except queue.Empty:
+        frame = _next(frames, max(wait, 0.01), pid)
+        if frame is _NOTHING:
             problem = f"it did not end within {wait:.3g} s" if started else "the child process did not start"
             frame = TimeoutError(problem)
         if frame is None:
@@ -207,6 +206,33 @@ def _follow(run, frames, n, seconds, total_seconds):
             at += 1
             if at == n:
                 return
+
+
+_NOTHING = object()
+PATIENCE = 10  # how many times as long a child may take that waits for a processor
+
+
+def _next(frames, seconds, pid):
+    """The next frame, or _NOTHING after so many seconds; where others keep the processors busy, so many of its own."""
+    before = _spent(pid)
+    for _ in range(PATIENCE):
+        try:
+            return frames.get(timeout=seconds)
+        except queue.Empty:
+            now = _spent(pid)
+            if before is None or now is None or not now[1] or now[0] - before[0] >= 0.7 * seconds:
+                break
+    return _NOTHING
+
+
+def _spent(pid):
+    """(processor seconds used, whether it wants more) of a process; None where the system does not say. On Linux."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), fields[0] in "RD"
+    except (OSError, ValueError, IndexError, AttributeError):
+        return None
 
 
 def _printed(folder):
