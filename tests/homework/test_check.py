@@ -215,6 +215,18 @@ def test_a_wrong_guess_counts_once_the_learner_has_said_why():
     assert check(exercise, guess(**wrong, why="I forgot one path"), draw=draw, record=record).passed
 
 
+@pytest.mark.parametrize(("text", "value"), [
+    ("2 * 512**3", 2 * 512**3), ("0.25**20", 0.25**20), ("-(3 + 4) / 2", -3.5), ("[1 + 1, 7 // 2]", [2, 3]),
+])  # fmt: skip
+def test_a_number_may_be_written_as_it_was_found(text, value):
+    assert homework.literal(f"x = {{'n': {text}}}", "x") == ({"n": value}, None)
+
+
+@pytest.mark.parametrize("text", ["9**9**9**9", "'a' * 10**9", "1 / 0", "f(2) + 1", "[1] * 10**9", "1e300 * 1e300"])
+def test_and_no_more_than_that(text):
+    assert homework.literal(f"x = {{'n': {text}}}", "x")[1] is not None
+
+
 def test_the_first_guess_counts():
     """The right numbers, put in after they were shown."""
     exercise = lesson_1(2)

@@ -9,6 +9,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tinymm import kernels
 from tinymm.learn import homework, lessons
 
 NAMES = ("Ada", "Emmy", "Sofia", "Maryam", "Hypatia")  # learners for whom predictions are drawn
@@ -41,7 +42,8 @@ def examine(exercise):
     problems = form(exercise, draw)
     if problems:
         return problems
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+    workers = 1 if exercise.kind == "predict" else os.cpu_count() or 1  # what is measured here is measured alone
+    with kernels.using("numpy"), ThreadPoolExecutor(max_workers=workers) as pool:
         stub = pool.submit(exercise.check, stub_file(exercise, draw), HERE, draw=draw)
         reference = pool.submit(exercise.check, exercise.submission(draw=draw), HERE, draw=draw, library="free")
         wrong = [(w, pool.submit(_check_wrong, exercise, w, draw)) for w in exercise.wrong]

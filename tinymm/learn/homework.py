@@ -17,6 +17,7 @@ import dataclasses
 import hashlib
 import importlib.util
 import inspect
+import operator
 import secrets
 import sys
 import textwrap
@@ -882,13 +883,32 @@ def literal(text, name):
     for node in tree.body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
             try:
-                value = ast.literal_eval(node.value)
-            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                value = ast.literal_eval(_Sums().visit(node.value))
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, ArithmeticError):
                 return {}, f"line {node.lineno}: {name} is not made of plain numbers, strings, lists and dicts"
             if isinstance(value, dict):
                 return value, None
             return {}, f"line {node.lineno}: {name} is no dict"
     return {}, f"{name} is not in the file"
+
+
+class _Sums(ast.NodeTransformer):
+    """Work out sums such as ``2 * 512**3``: a number may be written as it was found."""
+
+    RULES = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+             ast.FloorDiv: operator.floordiv}  # fmt: skip
+
+    def visit_BinOp(self, node):
+        node = self.generic_visit(node)
+        try:
+            a, b = ast.literal_eval(node.left), ast.literal_eval(node.right)
+        except ValueError:
+            return node
+        if not all(type(n) in (int, float) and abs(n) < 1e30 for n in (a, b)):
+            return node
+        if isinstance(node.op, ast.Pow):
+            return ast.Constant(float(a) ** b if abs(b) > 9 else a**b)
+        return ast.Constant(self.RULES[type(node.op)](a, b)) if type(node.op) in self.RULES else node
 
 
 def source_of(function):

@@ -14,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tinymm import kernels
 from tinymm.learn import homework, lessons
 from tinymm.learn.lesson import shown
 
@@ -127,7 +128,7 @@ def start(folder, lesson, name=None):
         raise ValueError(f"{shown(path)}, line {problem.lineno}: {problem.msg}; nothing was changed") from None
     added = ""
     for exercise in exercises:
-        missing = [part for part in exercise.parts if part not in there]
+        missing = [part for part in exercise.stub(folder.draw(exercise)) if part not in there]
         if missing:
             added += _section(exercise, folder.draw(exercise), missing)
             print(f"{exercise.number}: added {', '.join(missing)}")
@@ -158,7 +159,7 @@ def _head(lesson):
 
 def _section(exercise, draw, parts=None):
     stubs = exercise.stub(draw)
-    wanted = [source for name, source in stubs.items() if parts is None or name in parts or name not in exercise.parts]
+    wanted = [source for name, source in stubs.items() if parts is None or name in parts]
     return "\n\n" + exercise.explain(draw) + "\n\n\n" + "\n\n".join(wanted)
 
 
@@ -199,7 +200,8 @@ def _check_one(folder, exercise, text, path):
         folder.exercises[exercise.number].update(changes)
         folder.save()
 
-    result = exercise.check(text, path, draw=folder.draw(exercise), record={**record, "store": store})
+    with kernels.using("numpy"):  # nothing is compiled for a few small arrays
+        result = exercise.check(text, path, draw=folder.draw(exercise), record={**record, "store": store})
     known = folder.record(exercise)
     known.update(result.changes)
     known["checks"] += 1
