@@ -179,7 +179,7 @@ print(peak() - before, X.x.nbytes + X.col.nbytes + X.row.nbytes)
 """
 
 
-@pytest.mark.parametrize("limit", [40, 80])
+@pytest.mark.parametrize("limit", [20, 40])
 @pytest.mark.parametrize("measure", ["of the process", "tracemalloc"])
 def test_peak_memory_stays_within_the_bound(limit, measure):
     if measure == "of the process" and sys.platform == "win32":

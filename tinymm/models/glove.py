@@ -200,8 +200,9 @@ def count_cooccurrence(
         "before": words outside the vocabulary are removed before distances are counted, as the authors' program does.
         "after": they count as places.
     max_memory_mb : float
-        Working memory and result together stay within so many megabytes (the caller's `ids` not included). A result
-        that would take more than half of it goes to temporary files, which vanish with it or with the process.
+        Working memory and result together stay within so many megabytes (the caller's `ids` and some 2 MB for the
+        threads not included). A result that would take more than half of it goes to temporary files, which vanish
+        with it or with the process.
     threads : int
     dtype : str
         Of the result: "float32" or "float64".
