@@ -414,9 +414,7 @@ def _tiled(a, b, c, k, transpose_a, transpose_b, threads):
 @jit
 def _pack(strip, width, x, first, size, k, by_step):
     """Strip: for each step p of k, `width` numbers: those of rows (or, `by_step`, columns) `first` onwards of `x`."""
-    here = min(width, size - first)
-    if here < width:
-        strip[:] = 0
+    here = min(width, size - first)  # the last strip may be narrower; what its rest holds never reaches the result
     if by_step:
         for p in range(k):
             source, target = x[p, first : first + here], strip[p * width : p * width + here]
