@@ -513,7 +513,7 @@ def test_phrases_by_hand():
         ("min_count", 0, "min_count is 0"),
         ("lr", 0, "lr is 0; expected a positive number"),
         ("lr", float("nan"), "lr is nan; expected a positive number"),
-        ("min_lr", 0.5, "min_lr 0.5 is above lr 0.025"),
+        ("min_lr", 0.5, "min_lr 0.5 is above lr 0.035"),
         ("sample", -1e-3, "sample is -0.001; expected 0 or more"),
         ("threads", -1, "threads is -1; expected 0 or more"),
         ("sigmoid", "tabel", "sigmoid is 'tabel'; expected one of exact, table"),

@@ -42,8 +42,8 @@ JOB = 10_000  # words a kernel call trains on: long enough to cost nothing, shor
 class Word2VecConfig:
     """Every choice of a Word2Vec model. W-numbers are places where paper, C program and gensim disagree.
 
-    The defaults learn best of what was measured in ``benchmarks/word_vectors.py``; `like_gensim` and `like_c` give
-    the references' choices.
+    The defaults learn best of what was measured on 17 million words of Wikipedia (``benchmarks/word_vectors.py``); a
+    shorter text wants a higher rate or more epochs. `like_gensim` and `like_c` give the references' choices.
     """
 
     d_model: int = 100
@@ -55,7 +55,7 @@ class Word2VecConfig:
     sample: float = 1e-3  # W2: keep a word of frequency f with probability sqrt(t/f) + t/f; 0 keeps all
     min_count: int = 5  # only where `fit` is given lists of words; a Corpus comes with its vocabulary
     epochs: int = 5
-    lr: float = 0.025
+    lr: float = 0.035  # the references: 0.025 (skip-gram); C's CBOW 0.05
     min_lr: float = 1e-4  # W6: the rate falls linearly to this one
     seed: int = 1
     threads: int = 0  # 0: as many as the processor has cores; at most one for every 100,000 words
@@ -101,7 +101,7 @@ class Word2VecConfig:
     def like_gensim(cls, **changes):
         """gensim 4.4 with ``workers=1``: the same vectors to the last float32 digits from the same sentences."""
         quirks = dict(sigmoid="table", saturation="skip", smooth_lr=False, merge_repeats=False, draws="gensim")
-        return cls(**{**quirks, "threads": 1, **changes})
+        return cls(**{**quirks, "lr": 0.025, "threads": 1, **changes})
 
     @classmethod
     def like_c(cls, **changes):
