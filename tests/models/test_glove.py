@@ -615,6 +615,11 @@ def test_other_wrong_cells():
         GloVe().start(1)
     with pytest.raises(ValueError, match="try fit first"):
         GloVe().start(5).ratio(0, 1, 2)
+    for too_early in (lambda m: m.vectors, lambda m: m["cat"], lambda m: m.most_similar("cat"), lambda m: m.b_tilde):
+        with pytest.raises(ValueError, match="try fit first"):
+            too_early(GloVe())
+    with pytest.raises(ValueError, match="only by number; try fit with a Corpus"):
+        GloVe().start(5).most_similar("cat")
 
 
 def test_divergence_is_said():

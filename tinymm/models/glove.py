@@ -426,7 +426,7 @@ def fit_readable(model, cooccurrence, *, batch_size=1):
     if config.scale_squares or config.clip != math.inf:
         raise ValueError("fit_readable follows the gradient; expected scale_squares=False and clip=inf")
     if model.words is None:
-        model.start(cooccurrence.n_words)
+        model.start(cooccurrence.vocabulary or cooccurrence.n_words)
     D = config.d_model
     bias_lr = config.lr if config.bias_lr is None else config.bias_lr
     tables = [(model.w, config.lr), (model.w_tilde, config.lr), (model.b, bias_lr), (model.b_tilde, bias_lr)]
@@ -497,19 +497,19 @@ class GloVe:
 
     @property
     def w(self):
-        return self.words[:, : self.config.d_model]
+        return self._started().words[:, : self.config.d_model]
 
     @property
     def w_tilde(self):
-        return self.contexts[:, : self.config.d_model]
+        return self._started().contexts[:, : self.config.d_model]
 
     @property
     def b(self):
-        return self.words[:, -1]
+        return self._started().words[:, -1]
 
     @property
     def b_tilde(self):
-        return self.contexts[:, -1]
+        return self._started().contexts[:, -1]
 
     @property
     def vectors(self):
@@ -518,12 +518,12 @@ class GloVe:
 
     def __getitem__(self, word):
         """The vector of `word`; KeyError if it is not in the vocabulary."""
-        i = self.vocabulary[word]
+        i = self._names()[word]
         return self.w[i] + self.w_tilde[i]
 
     def most_similar(self, query, n=10):
         """The `n` words nearest to a word or a vector, by cosine; see `tinymm.metrics.words.most_similar`."""
-        return most_similar(self.vectors, self.vocabulary.words, query, n)
+        return most_similar(self.vectors, self._names().words, query, n)
 
     def count(self, corpus, *, max_memory_mb=4096, progress=False):
         """X of a `tinymm.data.text.Corpus`, with this model's options."""
@@ -561,7 +561,7 @@ class GloVe:
         """
         cells = data if isinstance(data, Cooccurrence) else self.count(data, progress=progress)
         if self.words is None:
-            self.start(cells.n_words if cells.vocabulary is None else cells.vocabulary)
+            self.start(cells.vocabulary or cells.n_words)
         self._check(cells)
         self.row_sums = cells.row_sums()
         config = self.config
@@ -604,6 +604,16 @@ class GloVe:
                 if callback is not None and callback(self):
                     break
         return self
+
+    def _started(self):
+        if self.words is None:
+            raise ValueError("the model has seen no text yet; try fit first")
+        return self
+
+    def _names(self):
+        if self._started().vocabulary is None:
+            raise ValueError("the model knows its words only by number; try fit with a Corpus")
+        return self.vocabulary
 
     def _check(self, cells):
         V = len(self.words)
