@@ -2,7 +2,7 @@
 # title: From three loops to the register tile
 # kind: optional
 # minutes: 45
-# compile: 30
+# compile: 15
 # needs: 01
 # mathematics: counting operations and bytes, the roofline, a sum that is rescaled as it goes
 # python: compiled functions (Numba), views and strides, timing
