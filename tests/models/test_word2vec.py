@@ -374,6 +374,8 @@ def test_presets_name_the_references_choices():
     assert (gensim.sigmoid, gensim.saturation, gensim.init_range, gensim.threads) == ("table", "skip", 1.0, 1)
     assert (c.sigmoid, c.saturation, c.init_range, c.min_lr) == ("table", "gradient", 0.5, pytest.approx(2.5e-6))
     assert tree.saturation == "skip" and Word2VecConfig.like_c(cbow=True).lr == 0.05
+    assert gensim.lr == Word2VecConfig.like_gensim(cbow=True).lr == 0.025
+    assert (Word2VecConfig().first_lr, Word2VecConfig(cbow=True).first_lr) == (0.035, 0.1)
 
 
 # ------------------------------------------------------------------------------------------------- the model
