@@ -81,6 +81,15 @@ def test_unknown_words_are_removed_before_or_after_distances_are_counted():
     assert count([[0, -1, 1]], 2, window=2, oov="after")[0, 1] == 0.5
 
 
+@pytest.mark.parametrize("block", [1, 3, 7, 1000])
+def test_removing_unknown_words_in_blocks(random_text, monkeypatch, block):
+    ids, starts = random_text[0] - 1, random_text[1]
+    monkeypatch.setattr("tinymm.models.glove.BLOCK", block)
+    X = count_cooccurrence(ids, starts, 46, window=3, dtype="float64")
+    sentences = [[i for i in ids[a:b] if i >= 0] for a, b in zip(starts, starts[1:])]
+    np.testing.assert_array_equal(X.dense(), count(sentences, 46, window=3).dense())
+
+
 def test_removing_unknown_words_keeps_the_sentences_apart():
     X = count([[0, -1], [-1, -1], [1, 2, -1]], 3, window=5)
     assert X[0, 1] == 0.0

@@ -24,6 +24,8 @@ import numpy as np
 from tinymm import kernels
 from tinymm.metrics.words import most_similar
 
+BLOCK = 1 << 20  # words looked at at a time, where a copy of all would take too much memory
+
 
 @dataclass(frozen=True)
 class GloVeConfig:
@@ -218,14 +220,15 @@ def count_cooccurrence(
         If there are no words, or fewer than two different ones; if an id or a start is out of range; if
         `max_memory_mb` is too small even for one row.
     """
+    given = ids
     ids, starts = _checked_text(ids, starts, n_words)
     config = GloVeConfig(window=window, threads=threads, dtype=dtype)  # checks them
     if oov not in ("before", "after"):
         raise ValueError(f"oov is {oov!r}; expected 'before' or 'after'")
-    budget = max_memory_mb * 2**20
-    if oov == "before" and len(ids) and ids.min() < 0:
+    if oov == "before" and ids.min() < 0:
         ids, starts = _without_unknown(ids, starts)
-        budget -= ids.nbytes
+    copied = 0 if ids is given else ids.nbytes
+    budget = max_memory_mb * 2**20 - copied
     weights, scale = _whole_weights(config.window, distance_weighting)
     counts = _word_counts(ids, n_words)
     if np.count_nonzero(counts) < 2:
@@ -233,7 +236,10 @@ def count_cooccurrence(
         raise ValueError(f"the text has {n} different words; expected at least two. Try a longer text")
 
     threads = _threads(threads)
-    chunks = _row_chunks(counts, len(weights) * (2 if symmetric else 1), budget / 2, max_memory_mb, threads)
+    chunks, least = _row_chunks(counts, len(weights) * (2 if symmetric else 1), budget / 2, threads)
+    if budget < least:
+        least = math.ceil((least + copied) / 2**20)
+        raise ValueError(f"max_memory_mb is {max_memory_mb}; this text needs at least {least} with {threads} threads")
 
     def count(chunk):
         first, last = chunk
@@ -269,8 +275,13 @@ def _checked_text(ids, starts, n_words):
 
 
 def _without_unknown(ids, starts):
-    known = ids >= 0
-    return ids[known], np.concatenate([[0], np.cumsum(known)])[starts]
+    moved, n = np.empty_like(starts), 0
+    for a in range(0, len(ids) + 1, BLOCK):  # `moved` is the number of known words before each start
+        before = n + np.concatenate([[0], np.cumsum(ids[a : a + BLOCK] >= 0)])
+        some = slice(*np.searchsorted(starts, [a, a + BLOCK]))
+        moved[some] = before[starts[some] - a]
+        n = before[-1]
+    return ids[ids >= 0], moved
 
 
 def _whole_weights(window, distance_weighting):
@@ -285,29 +296,25 @@ def _whole_weights(window, distance_weighting):
 
 def _word_counts(ids, n_words):
     counts = np.zeros(n_words, dtype=np.int64)
-    for a in range(0, len(ids), 1 << 20):  # bincount makes a copy of 8 bytes a word
-        block = ids[a : a + (1 << 20)]
+    for a in range(0, len(ids), BLOCK):  # bincount makes a copy of 8 bytes a word
+        block = ids[a : a + BLOCK]
         counts += np.bincount(block[block >= 0], minlength=n_words)
     return counts
 
 
-def _row_chunks(counts, neighbours, budget, max_memory_mb, threads):
-    """Ranges of rows, such that `threads` of them fit into `budget` bytes at once, in about equal parts."""
+def _row_chunks(counts, neighbours, budget, threads):
+    """Ranges of rows of which `threads` fit into `budget` bytes at once; and twice the least budget that allows it."""
     # A position takes 8 bytes; a cell 12 while it is counted, 16 more while it is copied out.
     cost = 8 * counts + 28 * np.minimum(neighbours * counts, len(counts))
     fixed = 16 * len(counts)  # the array that a row is added up in, and the counts
-    room = budget / threads - fixed
-    if cost.max() > room:
-        least = math.ceil(2 * threads * (cost.max() + fixed) / 2**20)
-        raise ValueError(f"max_memory_mb is {max_memory_mb}; this text needs at least {least} with {threads} threads")
-    room = min(room, max(cost.sum() / (8 * threads), cost.max()))  # at least some parts for each thread
+    room = min(budget / threads - fixed, cost.sum() / (8 * threads))  # at least some parts for each thread
     chunks, first, spent = [], 0, 0
     for i, c in enumerate(cost.tolist()):
-        if spent + c > room:
+        if spent + c > room and i > first:
             chunks.append((first, i))
             first, spent = i, 0
         spent += c
-    return [*chunks, (first, len(counts))]
+    return [*chunks, (first, len(counts))], 2 * threads * (cost.max() + fixed)
 
 
 def _in_order(function, items, threads, bar):
