@@ -80,12 +80,16 @@ def _kernels(problems):
 
         from tinymm.kernels.compiled import _jit
 
-        yield "threads", f"{numba.get_num_threads()} (NUMBA_NUM_THREADS, OMP_NUM_THREADS)"
         yield "cache", str(_jit.cache_folder() or "none: no folder is writeable, every process compiles anew")
         try:
             yield "products", _products()
         except Exception as problem:  # whatever is broken, the doctor goes on and says so
             problems.append(f"matrix products: {problem}")
+        try:
+            layer = numba.threading_layer()
+        except ValueError:  # nothing has run in parallel
+            layer = "not started"
+        yield "threads", f"{numba.get_num_threads()}, threading layer {layer}"
 
 
 def _products():
@@ -95,6 +99,7 @@ def _products():
     import numpy as np
 
     from tinymm import kernels
+    from tinymm.kernels.compiled._blas import blas
 
     a = np.ones((512, 512), np.float32)
     kernels.matmul(a, a)
@@ -103,8 +108,6 @@ def _products():
         start = time.perf_counter()
         kernels.matmul(a, a)
         times.append(time.perf_counter() - start)
-    from tinymm.kernels.compiled._blas import blas
-
     found = blas()
     route = f"SciPy's {found.core} kernels" if found.route == "scipy" else f"NumPy's BLAS ({found.reason})"
     return f"{route}, {2 * 512**3 / sorted(times)[3] / 1e9:.0f} GFLOP/s at 512 x 512 x 512 in float32"
