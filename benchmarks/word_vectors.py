@@ -3,11 +3,12 @@
     python -m benchmarks.word_vectors --data FOLDER [--quick] [--seeds 1 2 3] [--only NAME ...] [--keep FILE]
 
 FOLDER holds ``enwiki-100m.txt`` (text8 style) and ``word_eval/`` (questions-words and the similarity sets). The same
-schedule for all of Word2Vec: 100 dimensions, window 5, 5 noise words, sample 1e-3, min-count 5, 3 epochs, rate 0.025.
-Only "default rate" trains at the library's own rate. Sentences are of 1,000 words. For each row the table gives means over the seeds, with the standard error of the mean:
-analogies (right answers in percent, 30,000 most frequent words) and Spearman's rho on WordSim-353, SimLex-999 and
-MEN; words per second of training alone; seconds from the text file to vectors, reading and counting included; and
-the process's largest memory.
+schedule for all of Word2Vec: 100 dimensions, window 5, 5 noise words, sample 1e-3, min-count 5, 3 epochs; the row
+"tinymm" and gensim's start at the rate 0.025, the others at the library's own. Sentences are of 1,000 words.
+
+For each row the table gives means over the seeds, with the standard error of the mean: analogies (right answers in
+percent, 30,000 most frequent words) and Spearman's rho on WordSim-353, SimLex-999 and MEN; words per second of
+training alone; seconds from the text file to vectors, reading and counting included; and the process's largest memory.
 
 A new row is a function in `ROWS` that takes (text file with a sentence a line, seed, threads, epochs) and returns
 (words, vectors, words per second of training).
