@@ -341,7 +341,8 @@ lesson.claim("strided", "time over a transposed view, over that of the array its
 # ## Recap
 #
 # * Intensity decides: products can be bound by arithmetic, everything between them by memory.
-# * Speed is locality: cache blocks, register tiles, one walk in place of three.
+# * Speed is locality: rows, register tiles, one walk in place of three. A rung that ought to help may not: where whole
+#   rows fit into the cache, blocks only make the inner loops short. Measure.
 # * The plain twin is the text and the oracle; the kernel is checked against it before it is timed.
 #
 # *Glossary*: FLOP (one addition or multiplication), bandwidth, intensity, roofline, cache, register, stride,
