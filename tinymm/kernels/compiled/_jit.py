@@ -54,6 +54,7 @@ def jit(function=None, *, parallel=False, fast=True, inline="never", cache=True)
     """
     if function is None:
         return functools.partial(jit, parallel=parallel, fast=fast, inline=inline, cache=cache)
+    _load_blas()
     dispatcher = numba.njit(
         function, parallel=parallel, nogil=True, fastmath=FAST if fast else False, error_model="numpy", inline=inline
     )
@@ -100,6 +101,14 @@ def only_workqueue():
             continue
         return False
     return True
+
+
+@functools.cache
+def _load_blas():
+    """Numba's first compilation imports `scipy.linalg`; SciPy's OpenBLAS has to be started our way before that."""
+    from tinymm.kernels.compiled import _blas
+
+    _blas.blas()
 
 
 def _load_openmp():
