@@ -39,6 +39,7 @@ from tinymm import kernels, learn, viz
 
 lesson = learn.begin("02_kernels")
 rng = lesson.rng
+kernels.matmul(np.eye(2), np.eye(2))  # first of all: what compiles first decides how SciPy's BLAS is started
 
 
 @numba.njit
