@@ -1,7 +1,7 @@
 """Word2Vec against gensim: words per second on the same text with the same threads, and from text file to vectors.
 
     python -m benchmarks word2vec                                     with TINYMM_DATA set
-    python -m benchmarks.word2vec --data FOLDER [--quick]
+    python -m benchmarks.word2vec --data FOLDER [--quick | --words N]
 
 FOLDER holds ``enwiki-100m.txt``. gensim has two ways to read: a list of lists of words, and a file with a sentence a
 line (`corpus_file`); both are measured. Training alone is one epoch over text that each side has read and counted
@@ -86,6 +86,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.word2vec", description="Word2Vec against gensim.")
     parser.add_argument("--data", help="folder with enwiki-100m.txt (default: $TINYMM_DATA)")
     parser.add_argument("--quick", action="store_true", help="only the first two million words")
+    parser.add_argument("--words", type=int, help="only the first so many words")
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--only", default="", metavar="TEXT", help="run only the cases whose name contains TEXT")
     parser.add_argument("--out", type=Path, help="folder for the JSON file and the picture")
@@ -93,7 +94,7 @@ def main(argv=None):
     if data_folder(args.data) is None:
         parser.error("no folder with enwiki-100m.txt; give one with --data or TINYMM_DATA")
     with Bench("word2vec", threads=args.threads, only=args.only) as bench:
-        run(bench, args.data, 2_000_000 if args.quick else None)
+        run(bench, args.data, 2_000_000 if args.quick else args.words)
     if args.out:
         bench.save(args.out)
 

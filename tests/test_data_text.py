@@ -214,8 +214,8 @@ def test_a_file_in_another_encoding_names_file_and_offset(tmp_path, monkeypatch,
         (b"one one one one one one", ValueError, r"a vocabulary of one word \('one'\)"),
         (b"one two three", ValueError, "no word occurs often enough.*3 words were read with min_count=5"),
         (b"a b\0c", ValueError, "zero byte"),
-        (gzip.compress(b"a b " * 100)[:20], ValueError, "cut-off gzip"),
-        (gzip.compress(b"a b " * 100)[:-12] + b"123456789012", ValueError, "gzip"),
+        (gzip.compress(b"a b " * 100, mtime=0)[:20], ValueError, "cut-off gzip"),
+        (gzip.compress(b"a b " * 100, mtime=0)[:-12] + b"123456789012", ValueError, "gzip"),
     ],
 )
 def test_wrong_files_are_one_clear_line(tmp_path, content, error, message):

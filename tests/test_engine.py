@@ -349,6 +349,34 @@ def test_a_gradient_that_the_op_still_holds_is_copied(temporary_ops):
     np.testing.assert_array_equal(kept[0], np.full(3, 2.0))
 
 
+def test_a_gradient_that_is_a_view_is_taken_over_only_if_nobody_else_holds_its_base(temporary_ops):
+    kept = []
+
+    @op
+    def reshaped(x):
+        return 2 * x, (lambda g: (2 * g).reshape(-1).reshape(x.shape),)
+
+    @op
+    def reshaped_keeper(x):
+        def d_x(g):
+            kept.append((2 * g).reshape(-1))
+            return kept[0].reshape(x.shape)
+
+        return 2 * x, (d_x,)
+
+    @op
+    def part(x):
+        return 2 * x, (lambda g: np.full(100, 2.0)[:3],)
+
+    for function in (reshaped, reshaped_keeper, part):
+        x = leaf(3)
+        function(x).sum().backward()
+        np.testing.assert_array_equal(x.grad, np.full(3, 2.0))
+        x.grad += 1
+        assert x.grad.base is None or x.grad.base.size == 3
+    np.testing.assert_array_equal(kept[0], np.full(3, 2.0))
+
+
 def test_a_gradient_of_another_shape_or_dtype_is_refused(temporary_ops):
     @op
     def wrong_shape(x):

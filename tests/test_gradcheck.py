@@ -128,6 +128,15 @@ def two_elements_of_many_exchanged(x):
     return np.sin(x), (d_x,)
 
 
+@wrong((1000, 300))
+def wrong_at_one_element_of_very_many(x):
+    def d_x(g):
+        d = g * np.cos(x)
+        d[17, 31] += 0.1
+        return d
+    return np.sin(x) + 5, (d_x,)
+
+
 @wrong((5,), scale=1e-3)
 def wrong_by_a_thousandth(x):
     return np.sin(x), (lambda g: 1.001 * g * np.cos(x),)

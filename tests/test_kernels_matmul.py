@@ -175,6 +175,20 @@ def test_the_number_of_threads_changes_no_bit(name, shape, dtype):
     assert np.array_equal(*results)
 
 
+def test_processes_with_other_numbers_of_threads_agree_to_the_bit():
+    code = """
+import hashlib, numba
+import numpy as np
+from tinymm import kernels
+rng, digest = np.random.default_rng(0), hashlib.sha256()
+for m, k, n in ((869, 11, 766), (764, 958, 289), (1333, 27, 321), (70, 5000, 30), (333, 217, 129)):
+    a, b = rng.normal(size=(m, k)), rng.normal(size=(k, n))
+    digest.update(kernels.matmul(a, b).tobytes() + kernels.matmul_tiled(a, b).tobytes())
+print(digest.hexdigest())
+"""
+    assert run(code, NUMBA_NUM_THREADS="1") == run(code, NUMBA_NUM_THREADS="2") == run(code, NUMBA_NUM_THREADS="3")
+
+
 def test_the_cuts_depend_on_shapes_only():
     parameters = inspect.signature(compiled._cuts).parameters
     assert list(parameters) == ["batch", "m", "n", "k"]

@@ -51,8 +51,10 @@ print(f"plus_three twice: 4 -> {plus_three(4)}; (2, 1) + (3,) -> {(np.ones((2, 1
 #
 # The world reaches us through several channels, and they come in different forms. Below is one scene, a red circle to
 # the left of a blue square, four times: as pixels, as a caption, as a sound (one pitch for each colour), as a table of
-# regions. A model is a function from such arrays to a number or a word, and the first question about it is always the
-# same: *which input moved the output?*
+# regions. Thousands of numbers, where "is the circle on the left?" needs one bit. The course does three things with
+# channels: *compare* them (lessons 16, 17), *translate* one into another (08, 09, 24, 28), and *consult* one to answer
+# about another (18 to 23). A model is a function from such arrays to a number or a word, and the first question about
+# it is always the same: *which input moved the output?*
 
 # %%
 size, rate = 32, 8000

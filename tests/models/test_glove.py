@@ -81,6 +81,15 @@ def test_unknown_words_are_removed_before_or_after_distances_are_counted():
     assert count([[0, -1, 1]], 2, window=2, oov="after")[0, 1] == 0.5
 
 
+@pytest.mark.parametrize("block", [1, 3, 7, 1000])
+def test_removing_unknown_words_in_blocks(random_text, monkeypatch, block):
+    ids, starts = random_text[0] - 1, random_text[1]
+    monkeypatch.setattr("tinymm.models.glove.BLOCK", block)
+    X = count_cooccurrence(ids, starts, 46, window=3, dtype="float64")
+    sentences = [[i for i in ids[a:b] if i >= 0] for a, b in zip(starts, starts[1:])]
+    np.testing.assert_array_equal(X.dense(), count(sentences, 46, window=3).dense())
+
+
 def test_removing_unknown_words_keeps_the_sentences_apart():
     X = count([[0, -1], [-1, -1], [1, 2, -1]], 3, window=5)
     assert X[0, 1] == 0.0
@@ -179,7 +188,7 @@ print(peak() - before, X.x.nbytes + X.col.nbytes + X.row.nbytes)
 """
 
 
-@pytest.mark.parametrize("limit", [40, 80])
+@pytest.mark.parametrize("limit", [20, 40])
 @pytest.mark.parametrize("measure", ["of the process", "tracemalloc"])
 def test_peak_memory_stays_within_the_bound(limit, measure):
     if measure == "of the process" and sys.platform == "win32":
@@ -615,6 +624,11 @@ def test_other_wrong_cells():
         GloVe().start(1)
     with pytest.raises(ValueError, match="try fit first"):
         GloVe().start(5).ratio(0, 1, 2)
+    for too_early in (lambda m: m.vectors, lambda m: m["cat"], lambda m: m.most_similar("cat"), lambda m: m.b_tilde):
+        with pytest.raises(ValueError, match="try fit first"):
+            too_early(GloVe())
+    with pytest.raises(ValueError, match="only by number; try fit with a Corpus"):
+        GloVe().start(5).most_similar("cat")
 
 
 def test_divergence_is_said():

@@ -374,6 +374,8 @@ def test_presets_name_the_references_choices():
     assert (gensim.sigmoid, gensim.saturation, gensim.init_range, gensim.threads) == ("table", "skip", 1.0, 1)
     assert (c.sigmoid, c.saturation, c.init_range, c.min_lr) == ("table", "gradient", 0.5, pytest.approx(2.5e-6))
     assert tree.saturation == "skip" and Word2VecConfig.like_c(cbow=True).lr == 0.05
+    assert gensim.lr == Word2VecConfig.like_gensim(cbow=True).lr == 0.025
+    assert (Word2VecConfig().first_lr, Word2VecConfig(cbow=True).first_lr) == (0.035, 0.1)
 
 
 # ------------------------------------------------------------------------------------------------- the model
@@ -513,7 +515,7 @@ def test_phrases_by_hand():
         ("min_count", 0, "min_count is 0"),
         ("lr", 0, "lr is 0; expected a positive number"),
         ("lr", float("nan"), "lr is nan; expected a positive number"),
-        ("min_lr", 0.5, "min_lr 0.5 is above lr 0.025"),
+        ("min_lr", 0.5, "min_lr 0.5 is above lr 0.035"),
         ("sample", -1e-3, "sample is -0.001; expected 0 or more"),
         ("threads", -1, "threads is -1; expected 0 or more"),
         ("sigmoid", "tabel", "sigmoid is 'tabel'; expected one of exact, table"),

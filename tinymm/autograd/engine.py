@@ -22,6 +22,13 @@ def _count_alone():
 _ALONE = _count_alone()  # what sys.getrefcount says of an array that only one local variable holds
 
 
+def _base_is_alone(array):
+    """Whether `array` is all of its base, under another shape, and nobody else holds that base."""
+    base = array.base
+    return type(base) is np.ndarray and base.base is None and base.size == array.size \
+        and sys.getrefcount(base) == _ALONE + 1
+
+
 def backward(tensor, gradient=None, retain_graph=False):
     """Add d tensor / d leaf, times `gradient`, to ``leaf.grad`` of every leaf that requires a gradient.
 
@@ -52,7 +59,7 @@ def backward(tensor, gradient=None, retain_graph=False):
             )
         gradient = np.ones_like(tensor._array)
     else:
-        gradient = np.array(gradient._array if type(gradient) is Tensor else gradient, dtype=tensor.dtype)
+        gradient = np.asarray(gradient._array if type(gradient) is Tensor else gradient, dtype=tensor.dtype)
         if gradient.shape != tensor.shape:
             raise ValueError(f"backward: gradient has shape {gradient.shape}; expected {tensor.shape}")
     root = tensor.node
@@ -66,7 +73,8 @@ def backward(tensor, gradient=None, retain_graph=False):
     for serial in sorted(nodes, reverse=True):
         node = nodes.pop(serial)
         g = gradients.pop(node, None)
-        owned.discard(node)
+        if owned:
+            owned.discard(node)
         if g is None:
             continue
         if node.rare is not None:
@@ -78,7 +86,11 @@ def backward(tensor, gradient=None, retain_graph=False):
                     node.vjps = None
                     del node.rare["output of"]
                 continue
-        _check_versions(node)
+        if MODE.last_write > node.serial and _written_since(node):
+            raise RuntimeError(
+                f"backward: an array that the gradient of {node.name} needs was written to after it was used. "
+                "Write into a copy, or call backward before the write"
+            )
         _send(node, g, gradients, owned)
         if not retain_graph:
             node.edges = node.captured = ()
@@ -106,18 +118,16 @@ def _collect(root):
     return nodes
 
 
-def _check_versions(node):
-    """Raise if an array that the node's VJPs need has been written to since."""
+def _written_since(node):
+    """Whether an array that the node's VJPs need has been written to since."""
     for i in node.captured:
-        place = node if i < 0 else node.edges[i] if i < len(node.edges) else None  # an input that was left out
+        place = node if i < 0 else node.edges[i] if i < len(node.edges) else None  # None: an input that was left out
         if place is not None:
             if place.rare is not None:
                 place = place.rare.get("view of", place)
             if place.written > node.serial:
-                raise RuntimeError(
-                    f"backward: an array that the gradient of {node.name} needs was written to after it was used. "
-                    "Write into a copy, or call backward before the write"
-                )
+                return True
+    return False
 
 
 def _run_hooks(hooks, gradient, owner):
@@ -134,12 +144,9 @@ def _wants(edge):
 
 def _send(node, g, gradients, owned):
     """Run a node's VJPs and add what they return to the gradients of its inputs."""
-    vjps, edges = node.vjps, node.edges
+    vjps, edges, results, several = node.vjps, node.edges, None, node.shape is None
     if type(vjps) is not tuple:
         results = list(vjps(g, tuple([edge is not None and _wants(edge) for edge in edges])))
-    else:
-        results = None
-    several = node.shape is None
     for i, edge in enumerate(edges):
         if edge is None:
             continue
@@ -170,8 +177,8 @@ def _send(node, g, gradients, owned):
             _check_backward(node, i, g, d)
 
         if type(edge) is Tensor:
-            if edge.grad is None and edge.rare is None and sys.getrefcount(d) == _ALONE and d.base is None \
-                    and d.flags.c_contiguous:
+            if edge.grad is None and edge.rare is None and sys.getrefcount(d) == _ALONE \
+                    and (d.base is None or _base_is_alone(d)) and d.flags.c_contiguous and d.flags.writeable:
                 edge.grad = d  # nobody else holds it: the leaf may keep it without a copy
             else:
                 _leave(edge, d)

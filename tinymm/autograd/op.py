@@ -171,7 +171,8 @@ def _make_apply(spec):
         out._array = y
         out.grad = out.rare = None
         out.written = 0
-        if MODE.anomaly:
+        anomaly = MODE.anomaly
+        if anomaly:
             _check_forward(name, arrays, (y,))
         if not record or vjps is None or not MODE.recording:
             out.node = None
@@ -200,7 +201,7 @@ def _make_apply(spec):
             _note_view(node, arrays, edges, y)
         if frozen:
             _drop_unneeded(node)
-        if MODE.anomaly:
+        if anomaly:
             node.rare = {**(node.rare or {}), "trace": _stack()}
         return out
 

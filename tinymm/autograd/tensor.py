@@ -21,12 +21,13 @@ CLOCK = itertools.count(1)  # ticks with every recorded op and every write: tell
 class _Mode:
     """What the engine is doing now; one object, read on every op."""
 
-    __slots__ = ("recording", "anomaly")
+    __slots__ = ("recording", "anomaly", "last_write")
 
 
 MODE = _Mode()
 MODE.recording = True
 MODE.anomaly = False
+MODE.last_write = 0  # the time (CLOCK) of the last write into any tensor
 
 
 @contextlib.contextmanager
@@ -265,7 +266,7 @@ class Tensor:
 
     def mark_written(self):
         """Say that the array has been written to from outside, as optimizers do."""
-        self._owner().written = next(CLOCK)
+        self._owner().written = MODE.last_write = next(CLOCK)
 
     def _owner(self):
         """What keeps the time of the last write: this tensor's node, or the leaf, or those of what it is a view of."""

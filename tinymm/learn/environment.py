@@ -46,7 +46,7 @@ def report():
 def warm():
     """Compile the kernels that lessons use, ahead, with a progress bar; they are kept in the cache folder."""
     from tinymm import kernels
-    from tinymm.learn import compiling
+    from tinymm.learn import compiling, warming
 
     if kernels.backend() != "numba":
         print("the kernels in use are the plain NumPy ones: nothing to compile")
@@ -54,7 +54,7 @@ def warm():
     from tqdm import tqdm
 
     with compiling.announced(stream=sys.stdout) as progress:
-        for _, call in tqdm(_calls(), desc="kernels", unit="kernel", disable=None, leave=False):
+        for _, call in tqdm(warming.calls(), desc="kernels", unit="kernel", disable=None, leave=False):
             call()
     if not progress.count:
         print("all kernels were compiled already")
@@ -71,13 +71,6 @@ def processor():
     return platform.processor() or platform.machine()
 
 
-def _calls():
-    """(name, call) for every compiled kernel that has a sample, in float32 and float64, small and large."""
-    from tinymm.learn import warming
-
-    return warming.calls()
-
-
 def _kernels(problems):
     from tinymm import kernels
 
@@ -87,21 +80,26 @@ def _kernels(problems):
 
         from tinymm.kernels.compiled import _jit
 
-        yield "threads", f"{numba.get_num_threads()} (NUMBA_NUM_THREADS, OMP_NUM_THREADS)"
         yield "cache", str(_jit.cache_folder() or "none: no folder is writeable, every process compiles anew")
         try:
-            yield "products", kernels_blas()
+            yield "products", _products()
         except Exception as problem:  # whatever is broken, the doctor goes on and says so
             problems.append(f"matrix products: {problem}")
+        try:
+            layer = numba.threading_layer()
+        except ValueError:  # nothing has run in parallel
+            layer = "not started"
+        yield "threads", f"{numba.get_num_threads()}, threading layer {layer}"
 
 
-def kernels_blas():
+def _products():
     """Which library multiplies matrices, on how many threads; with what speed."""
     import time
 
     import numpy as np
 
     from tinymm import kernels
+    from tinymm.kernels.compiled._blas import blas
 
     a = np.ones((512, 512), np.float32)
     kernels.matmul(a, a)
@@ -110,8 +108,6 @@ def kernels_blas():
         start = time.perf_counter()
         kernels.matmul(a, a)
         times.append(time.perf_counter() - start)
-    from tinymm.kernels.compiled._blas import blas
-
     found = blas()
     route = f"SciPy's {found.core} kernels" if found.route == "scipy" else f"NumPy's BLAS ({found.reason})"
     return f"{route}, {2 * 512**3 / sorted(times)[3] / 1e9:.0f} GFLOP/s at 512 x 512 x 512 in float32"

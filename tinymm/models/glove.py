@@ -24,6 +24,8 @@ import numpy as np
 from tinymm import kernels
 from tinymm.metrics.words import most_similar
 
+BLOCK = 1 << 20  # words looked at at a time, where a copy of all would take too much memory
+
 
 @dataclass(frozen=True)
 class GloVeConfig:
@@ -200,8 +202,9 @@ def count_cooccurrence(
         "before": words outside the vocabulary are removed before distances are counted, as the authors' program does.
         "after": they count as places.
     max_memory_mb : float
-        Working memory and result together stay within so many megabytes (the caller's `ids` not included). A result
-        that would take more than half of it goes to temporary files, which vanish with it or with the process.
+        Working memory and result together stay within so many megabytes (the caller's `ids` and some 2 MB for the
+        threads not included). A result that would take more than half of it goes to temporary files, which vanish
+        with it or with the process.
     threads : int
     dtype : str
         Of the result: "float32" or "float64".
@@ -217,14 +220,15 @@ def count_cooccurrence(
         If there are no words, or fewer than two different ones; if an id or a start is out of range; if
         `max_memory_mb` is too small even for one row.
     """
+    given = ids
     ids, starts = _checked_text(ids, starts, n_words)
     config = GloVeConfig(window=window, threads=threads, dtype=dtype)  # checks them
     if oov not in ("before", "after"):
         raise ValueError(f"oov is {oov!r}; expected 'before' or 'after'")
-    budget = max_memory_mb * 2**20
-    if oov == "before" and len(ids) and ids.min() < 0:
+    if oov == "before" and ids.min() < 0:
         ids, starts = _without_unknown(ids, starts)
-        budget -= ids.nbytes
+    copied = 0 if ids is given else ids.nbytes
+    budget = max_memory_mb * 2**20 - copied
     weights, scale = _whole_weights(config.window, distance_weighting)
     counts = _word_counts(ids, n_words)
     if np.count_nonzero(counts) < 2:
@@ -232,7 +236,10 @@ def count_cooccurrence(
         raise ValueError(f"the text has {n} different words; expected at least two. Try a longer text")
 
     threads = _threads(threads)
-    chunks = _row_chunks(counts, len(weights) * (2 if symmetric else 1), budget / 2, max_memory_mb, threads)
+    chunks, least = _row_chunks(counts, len(weights) * (2 if symmetric else 1), budget / 2, threads)
+    if budget < least:
+        least = math.ceil((least + copied) / 2**20)
+        raise ValueError(f"max_memory_mb is {max_memory_mb}; this text needs at least {least} with {threads} threads")
 
     def count(chunk):
         first, last = chunk
@@ -268,8 +275,13 @@ def _checked_text(ids, starts, n_words):
 
 
 def _without_unknown(ids, starts):
-    known = ids >= 0
-    return ids[known], np.concatenate([[0], np.cumsum(known)])[starts]
+    moved, n = np.empty_like(starts), 0
+    for a in range(0, len(ids) + 1, BLOCK):  # `moved` is the number of known words before each start
+        before = n + np.concatenate([[0], np.cumsum(ids[a : a + BLOCK] >= 0)])
+        some = slice(*np.searchsorted(starts, [a, a + BLOCK]))
+        moved[some] = before[starts[some] - a]
+        n = before[-1]
+    return ids[ids >= 0], moved
 
 
 def _whole_weights(window, distance_weighting):
@@ -284,29 +296,25 @@ def _whole_weights(window, distance_weighting):
 
 def _word_counts(ids, n_words):
     counts = np.zeros(n_words, dtype=np.int64)
-    for a in range(0, len(ids), 1 << 20):  # bincount makes a copy of 8 bytes a word
-        block = ids[a : a + (1 << 20)]
+    for a in range(0, len(ids), BLOCK):  # bincount makes a copy of 8 bytes a word
+        block = ids[a : a + BLOCK]
         counts += np.bincount(block[block >= 0], minlength=n_words)
     return counts
 
 
-def _row_chunks(counts, neighbours, budget, max_memory_mb, threads):
-    """Ranges of rows, such that `threads` of them fit into `budget` bytes at once, in about equal parts."""
+def _row_chunks(counts, neighbours, budget, threads):
+    """Ranges of rows of which `threads` fit into `budget` bytes at once; and twice the least budget that allows it."""
     # A position takes 8 bytes; a cell 12 while it is counted, 16 more while it is copied out.
     cost = 8 * counts + 28 * np.minimum(neighbours * counts, len(counts))
     fixed = 16 * len(counts)  # the array that a row is added up in, and the counts
-    room = budget / threads - fixed
-    if cost.max() > room:
-        least = math.ceil(2 * threads * (cost.max() + fixed) / 2**20)
-        raise ValueError(f"max_memory_mb is {max_memory_mb}; this text needs at least {least} with {threads} threads")
-    room = min(room, max(cost.sum() / (8 * threads), cost.max()))  # at least some parts for each thread
+    room = min(budget / threads - fixed, cost.sum() / (8 * threads))  # at least some parts for each thread
     chunks, first, spent = [], 0, 0
     for i, c in enumerate(cost.tolist()):
-        if spent + c > room:
+        if spent + c > room and i > first:
             chunks.append((first, i))
             first, spent = i, 0
         spent += c
-    return [*chunks, (first, len(counts))]
+    return [*chunks, (first, len(counts))], 2 * threads * (cost.max() + fixed)
 
 
 def _in_order(function, items, threads, bar):
@@ -425,7 +433,7 @@ def fit_readable(model, cooccurrence, *, batch_size=1):
     if config.scale_squares or config.clip != math.inf:
         raise ValueError("fit_readable follows the gradient; expected scale_squares=False and clip=inf")
     if model.words is None:
-        model.start(cooccurrence.n_words)
+        model.start(cooccurrence.vocabulary or cooccurrence.n_words)
     D = config.d_model
     bias_lr = config.lr if config.bias_lr is None else config.bias_lr
     tables = [(model.w, config.lr), (model.w_tilde, config.lr), (model.b, bias_lr), (model.b_tilde, bias_lr)]
@@ -496,19 +504,19 @@ class GloVe:
 
     @property
     def w(self):
-        return self.words[:, : self.config.d_model]
+        return self._started().words[:, : self.config.d_model]
 
     @property
     def w_tilde(self):
-        return self.contexts[:, : self.config.d_model]
+        return self._started().contexts[:, : self.config.d_model]
 
     @property
     def b(self):
-        return self.words[:, -1]
+        return self._started().words[:, -1]
 
     @property
     def b_tilde(self):
-        return self.contexts[:, -1]
+        return self._started().contexts[:, -1]
 
     @property
     def vectors(self):
@@ -517,12 +525,12 @@ class GloVe:
 
     def __getitem__(self, word):
         """The vector of `word`; KeyError if it is not in the vocabulary."""
-        i = self.vocabulary[word]
+        i = self._names()[word]
         return self.w[i] + self.w_tilde[i]
 
     def most_similar(self, query, n=10):
         """The `n` words nearest to a word or a vector, by cosine; see `tinymm.metrics.words.most_similar`."""
-        return most_similar(self.vectors, self.vocabulary.words, query, n)
+        return most_similar(self.vectors, self._names().words, query, n)
 
     def count(self, corpus, *, max_memory_mb=4096, progress=False):
         """X of a `tinymm.data.text.Corpus`, with this model's options."""
@@ -560,7 +568,7 @@ class GloVe:
         """
         cells = data if isinstance(data, Cooccurrence) else self.count(data, progress=progress)
         if self.words is None:
-            self.start(cells.n_words if cells.vocabulary is None else cells.vocabulary)
+            self.start(cells.vocabulary or cells.n_words)
         self._check(cells)
         self.row_sums = cells.row_sums()
         config = self.config
@@ -603,6 +611,16 @@ class GloVe:
                 if callback is not None and callback(self):
                     break
         return self
+
+    def _started(self):
+        if self.words is None:
+            raise ValueError("the model has seen no text yet; try fit first")
+        return self
+
+    def _names(self):
+        if self._started().vocabulary is None:
+            raise ValueError("the model knows its words only by number; try fit with a Corpus")
+        return self.vocabulary
 
     def _check(self, cells):
         V = len(self.words)

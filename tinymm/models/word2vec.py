@@ -23,7 +23,7 @@ import os
 import threading
 import time
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Literal, get_args, get_origin
 
 import numpy as np
 
@@ -42,8 +42,8 @@ JOB = 10_000  # words a kernel call trains on: long enough to cost nothing, shor
 class Word2VecConfig:
     """Every choice of a Word2Vec model. W-numbers are places where paper, C program and gensim disagree.
 
-    The defaults learn best of what was measured in ``benchmarks/word_vectors.py``; `like_gensim` and `like_c` give
-    the references' choices.
+    The defaults learn best of what was measured on 17 million words of Wikipedia (``benchmarks/word_vectors.py``); a
+    shorter text wants a higher rate or more epochs. `like_gensim` and `like_c` give the references' choices.
     """
 
     d_model: int = 100
@@ -55,7 +55,7 @@ class Word2VecConfig:
     sample: float = 1e-3  # W2: keep a word of frequency f with probability sqrt(t/f) + t/f; 0 keeps all
     min_count: int = 5  # only where `fit` is given lists of words; a Corpus comes with its vocabulary
     epochs: int = 5
-    lr: float = 0.025
+    lr: float | None = None  # None: 0.035, or 0.1 for CBOW; the references take 0.025, or 0.05 for CBOW in C
     min_lr: float = 1e-4  # W6: the rate falls linearly to this one
     seed: int = 1
     threads: int = 0  # 0: as many as the processor has cores; at most one for every 100,000 words
@@ -82,26 +82,31 @@ class Word2VecConfig:
                 raise ValueError(f"{name} is {value}; expected a whole number of at least {least}")
         if self.negative == 0 and not self.hierarchical_softmax:
             raise ValueError("negative is 0; expected at least 1 noise word, or hierarchical_softmax=True")
-        for name in ("lr", "init_range"):
+        for name in ("first_lr", "init_range"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected a positive number")
+                raise ValueError(f"{name.removeprefix('first_')} is {getattr(self, name)}; expected a positive number")
         for name in ("sample", "min_lr", "threads"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected 0 or more")
-        if self.min_lr > self.lr:
-            raise ValueError(f"min_lr {self.min_lr} is above lr {self.lr}; expected a rate that falls")
+        if self.min_lr > self.first_lr:
+            raise ValueError(f"min_lr {self.min_lr} is above lr {self.first_lr}; expected a rate that falls")
         for field in fields(self):
-            choices = getattr(field.type, "__args__", None)
+            choices = get_args(field.type) if get_origin(field.type) is Literal else ()
             if choices and getattr(self, field.name) not in choices:
                 raise ValueError(f"{field.name} is {getattr(self, field.name)!r}; expected one of {', '.join(choices)}")
         if self.draws == "gensim" and self.threads > 1:
             raise ValueError(f"draws='gensim' replays one worker, but threads is {self.threads}; expected threads=1")
 
+    @property
+    def first_lr(self):
+        """The learning rate at the first word."""
+        return self.lr if self.lr is not None else 0.1 if self.cbow else 0.035
+
     @classmethod
     def like_gensim(cls, **changes):
         """gensim 4.4 with ``workers=1``: the same vectors to the last float32 digits from the same sentences."""
         quirks = dict(sigmoid="table", saturation="skip", smooth_lr=False, merge_repeats=False, draws="gensim")
-        return cls(**{**quirks, "threads": 1, **changes})
+        return cls(**{**quirks, "lr": 0.025, "threads": 1, **changes})
 
     @classmethod
     def like_c(cls, **changes):
@@ -317,7 +322,8 @@ class Word2Vec:
             else:
                 self._train(corpus, report)
         if not np.isfinite(self.vectors).all():
-            raise FloatingPointError(f"training diverged: the vectors hold NaN. Try a rate below lr={self.config.lr}")
+            lr = self.config.first_lr
+            raise FloatingPointError(f"training diverged: the vectors hold NaN. Try a rate below lr={lr}")
         return self
 
     @property
@@ -442,7 +448,7 @@ class Word2Vec:
 
     def _rate(self, progress):
         c = self.config
-        return max(c.min_lr, c.lr - (c.lr - c.min_lr) * progress)
+        return max(c.min_lr, c.first_lr - (c.first_lr - c.min_lr) * progress)
 
     def _replay_gensim(self, corpus, report):
         """gensim's order of random numbers and its learning rates.

@@ -223,8 +223,10 @@ def _add_along(shape, axis, index, g):
 
 def _add_at(shape, where, g):
     """Zeros of `shape`, to which each element of `g` is added at its place: `where` has one index array an axis."""
-    flat = np.ravel_multi_index(np.broadcast_arrays(*where), shape, mode="wrap").reshape(-1) if g.size else []
-    d = np.bincount(np.asarray(flat, dtype=np.int64), g.reshape(-1), minlength=math.prod(shape))
+    flat = np.zeros((), np.int64)  # the number of the place, counted in C order
+    for n, index in zip(shape, where):
+        flat = flat * n + (np.where(index < 0, index + n, index) if (index < 0).any() else index)
+    d = np.bincount(flat.reshape(-1), g.reshape(-1), minlength=math.prod(shape))
     return d.astype(g.dtype, copy=False).reshape(shape)
 
 

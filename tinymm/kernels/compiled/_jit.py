@@ -10,8 +10,8 @@ been used for a month are removed.
 
 Threads. GNU's OpenMP, over which Numba shares out a `prange` on Linux, lets a thread that waits spin for 20 ms. On
 idle cores that costs nothing, but as soon as any other program wants a core too, two of our threads share one, and
-every launch takes those 20 ms (measured: a product of 16 us). So it is told to spin for 0.2 ms and then to sleep
-(0.24 ms; on idle cores 16 us as before, 37 us after a pause), unless the user has set `GOMP_SPINCOUNT` or
+every launch takes those 20 ms (measured: a product of 16 us). So it is told to spin for 0.05 ms and then to sleep
+(0.08 ms; on idle cores 16 us as before, 38 us after a pause), unless the user has set `GOMP_SPINCOUNT` or
 `OMP_WAIT_POLICY`. Where Numba finds neither OpenMP nor TBB, its own "workqueue" ends the process if two threads launch
 at once; there a lock makes them wait for each other.
 """
@@ -34,7 +34,7 @@ from numba import config
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 COMPILED = []  # every dispatcher made here, so that a test can count the signatures that were compiled
-SPIN = "4000"  # rounds; 0.2 ms
+SPIN = "1000"  # rounds; 0.05 ms
 UNUSED = 30 * 24 * 3600  # seconds after which a folder of compiled code is removed
 
 
@@ -54,6 +54,7 @@ def jit(function=None, *, parallel=False, fast=True, inline="never", cache=True)
     """
     if function is None:
         return functools.partial(jit, parallel=parallel, fast=fast, inline=inline, cache=cache)
+    _load_blas()
     dispatcher = numba.njit(
         function, parallel=parallel, nogil=True, fastmath=FAST if fast else False, error_model="numpy", inline=inline
     )
@@ -100,6 +101,14 @@ def only_workqueue():
             continue
         return False
     return True
+
+
+@functools.cache
+def _load_blas():
+    """Numba's first compilation imports `scipy.linalg`; SciPy's OpenBLAS has to be started our way before that."""
+    from tinymm.kernels.compiled import _blas
+
+    _blas.blas()
 
 
 def _load_openmp():

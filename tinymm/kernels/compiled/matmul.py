@@ -8,6 +8,7 @@ import functools
 import math
 import os
 import platform
+import threading
 
 import numpy as np
 from llvmlite import binding, ir
@@ -363,8 +364,27 @@ def matmul_tiled(a, b, transpose_a=False, transpose_b=False):
     if k == 0:
         c[:] = 0
     elif m and n:
-        _tiled(a, b, c, k, transpose_a, transpose_b, get_num_threads())
+        columns = BYTES // c.itemsize
+        strips_a, strips_b = -(-m // ROWS), -(-n // columns)
+        packed_a = _workspace("a", strips_a * ROWS * k, c.dtype)
+        packed_b = _workspace("b", strips_b * columns * k, c.dtype)
+        _tiled(a, b, c, packed_a, packed_b, k, transpose_a, transpose_b, get_num_threads())
     return c
+
+
+def _workspace(name, size, dtype):
+    """An array of `size` numbers that begins at a line of the cache; kept from call to call, one for each thread.
+
+    To map fresh memory costs as much as to multiply two matrices of 512 x 512.
+    """
+    needed = size * dtype.itemsize + VECTOR_BYTES
+    kept = getattr(_kept, name, None)
+    if kept is None or kept.size < needed:
+        kept = np.empty(needed, np.uint8)
+        if needed <= KEEP:
+            setattr(_kept, name, kept)
+    start = -kept.ctypes.data % VECTOR_BYTES
+    return kept[start : start + size * dtype.itemsize].view(dtype)
 
 
 def _registers():
@@ -384,16 +404,17 @@ ROWS = 12 if REGISTERS == 32 else 6  # of a tile; with two vectors a row this fi
 BYTES = 2 * VECTOR_BYTES  # of a row of a tile
 DEPTH = 256  # steps of k for which a strip of b stays in the nearest cache
 STRIPS = 24  # strips of a that go over the same strip of b
+KEEP = 2**26  # bytes of a workspace that are kept at most
+
+_kept = threading.local()
 
 
 @jit(parallel=True)
-def _tiled(a, b, c, k, transpose_a, transpose_b, threads):
+def _tiled(a, b, c, packed_a, packed_b, k, transpose_a, transpose_b, threads):
     """Pack both operands into strips; then each task multiplies a block of strips of one with all of the other."""
     m, n = c.shape
     columns = BYTES // c.itemsize
     strips_a, strips_b = (m + ROWS - 1) // ROWS, (n + columns - 1) // columns
-    packed_a = np.empty(strips_a * ROWS * k, c.dtype)
-    packed_b = np.empty(strips_b * columns * k, c.dtype)
     for t in prange(strips_a + strips_b):
         if t < strips_a:
             _pack(packed_a[t * ROWS * k : (t + 1) * ROWS * k], ROWS, a, t * ROWS, m, k, transpose_a)
@@ -414,9 +435,7 @@ def _tiled(a, b, c, k, transpose_a, transpose_b, threads):
 @jit
 def _pack(strip, width, x, first, size, k, by_step):
     """Strip: for each step p of k, `width` numbers: those of rows (or, `by_step`, columns) `first` onwards of `x`."""
-    here = min(width, size - first)
-    if here < width:
-        strip[:] = 0
+    here = min(width, size - first)  # the last strip may be narrower; what its rest holds never reaches the result
     if by_step:
         for p in range(k):
             source, target = x[p, first : first + here], strip[p * width : p * width + here]

@@ -144,7 +144,8 @@ def check(a, b, transpose_a=False, transpose_b=False, bias=None):
             f"matmul: {_said(a, transpose_a)} @ {_said(b, transpose_b)} do not fit: the inner sizes are {k_a} and {k_b}"
         )
     try:
-        np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        if a.ndim > 2 and b.ndim > 2:
+            np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     except ValueError:
         raise ValueError(
             f"matmul: the leading axes of {_said(a, transpose_a)} @ {_said(b, transpose_b)} do not broadcast"
@@ -152,7 +153,7 @@ def check(a, b, transpose_a=False, transpose_b=False, bias=None):
     n = b.shape[-2 if transpose_b else -1]
     if bias is not None and bias.shape != (n,):
         raise ValueError(f"matmul: bias has shape {bias.shape}; expected ({n},), one number for each column")
-    dtype = np.result_type(a, b)
+    dtype = a.dtype if a.dtype == b.dtype else np.dtype(np.float64)
     return a.astype(dtype, copy=False), b.astype(dtype, copy=False), bias if bias is None else bias.astype(dtype)
 
 
