@@ -272,7 +272,8 @@ def difference(value, expected, rtol=1e-9, atol=1e-11):
     close = np.isclose(value, expected, rtol=rtol, atol=atol, equal_nan=True)
     if close.all():
         return None
-    gap = np.where(close, -1.0, np.nan_to_num(np.abs(value - expected.astype(float)), nan=np.inf, posinf=np.inf))
+    with np.errstate(invalid="ignore"):  # inf - inf
+        gap = np.where(close, -1.0, np.nan_to_num(np.abs(value - expected.astype(float)), nan=np.inf, posinf=np.inf))
     at = np.unravel_index(int(np.argmax(gap)), gap.shape)
     where = f" at {[int(i) for i in at]}" if gap.ndim else ""
     many = f" ({int((~close).sum())} of {close.size} differ)" if close.size > 1 else ""
@@ -457,7 +458,8 @@ class Implement(Exercise):
         if isinstance(function, type):
             lines = [f"class {name}:", _quoted(doc or inspect.getdoc(function), 4)]
             methods = dict(vars(function))
-            methods.update((key, getattr(function, key)) for key in ("forward", "step") if hasattr(function, key))
+            methods.update((key, getattr(function, key)) for key in ("forward", "zero_grad", "step")
+                           if hasattr(function, key))
             for key, method in methods.items():
                 if inspect.isfunction(method) and (not key.startswith("_") or key in ("__init__", "__call__")):
                     lines += ["", f"    def {key}{_signature(method)}:"]
