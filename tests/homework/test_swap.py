@@ -1,5 +1,7 @@
 """`tinymm.use`: theirs runs everywhere in the library's place, both are counted, and all is put back."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -127,6 +129,19 @@ def test_a_learners_function_that_hands_on_to_the_librarys_is_counted():
     assert used.counts[0].yours == used.counts[0].reference > 0
 
 
+def test_theirs_may_ask_the_library_for_the_same_name():
+    """No endless recursion; it is counted as the library's."""
+    theirs = {"exp": lambda x: mm.exp(x) * 2.0, "unbroadcast": lambda g, s, name="": engine.unbroadcast(g, s),
+              "gelu": lambda x: kernels.gelu(x)}  # fmt: skip
+    with mm.use(theirs, quiet=True) as used:
+        x = mm.Tensor(np.zeros(3), requires_grad=True)
+        y = mm.exp(x)
+        (y + np.zeros((2, 3))).sum().backward()
+        kernels.gelu(np.zeros(3))
+    assert y.tolist() == [2.0] * 3 and x.grad.tolist() == [4.0] * 3
+    assert [(c.yours, c.reference) for c in used.counts] == [(1, 1), (1, 1), (1, 1)]
+
+
 def test_only_demands_that_each_is_called():
     with pytest.raises(swap.SwapError, match="exp: never called"), \
             mm.use({"softmax": softmax, "exp": lambda x: (np.exp(x), (None,))}, only=["softmax", "exp"], quiet=True):
@@ -239,6 +254,75 @@ def test_word2vec_trains_on_their_loss_and_their_op(capsys):
     assert np.allclose(got, expected, rtol=1e-9, atol=1e-12)
     assert all(c.yours > 20 and c.reference == 0 for c in used.counts)
     assert "not swapped everywhere: negative_sampling_loss: the kernel of Word2Vec.fit" in capsys.readouterr().out
+
+
+def test_a_function_written_as_an_op_serves_where_tensors_are_given():
+    """The loss of negative sampling with its gradients by hand."""
+    def negative_sampling_loss(h, outputs, centre, noise):
+        counts = noise != centre[:, None]
+        wanted = (outputs[centre] * h).sum(-1)
+        unwanted = np.einsum("bkd,bd->bk", outputs[noise], h)
+        push, pull = (1 / (1 + np.exp(-unwanted)) * counts), 1 / (1 + np.exp(wanted))
+
+        def d_h(g):
+            return g * (np.einsum("bk,bkd->bd", push, outputs[noise]) - pull[:, None] * outputs[centre])
+
+        def d_outputs(g):
+            d = np.zeros_like(outputs)
+            np.add.at(d, centre, -g * pull[:, None] * h)
+            np.add.at(d, noise, g * push[:, :, None] * h[:, None])
+            return d
+
+        loss = np.logaddexp(0, -wanted).sum() + (np.logaddexp(0, unwanted) * counts).sum()
+        return np.asarray(loss), (d_h, d_outputs, None, None)
+
+    rng = np.random.default_rng(0)
+    arrays = rng.normal(size=(3, 5)), rng.normal(size=(7, 5))
+    centre, noise = np.array([1, 2, 6]), np.array([[1, 3]] * 3)
+    found = []
+    for swapped in (False, True):
+        h, u = (mm.Tensor(a, requires_grad=True) for a in arrays)
+        theirs = {"negative_sampling_loss": negative_sampling_loss} if swapped else {"exp": mm.exp}
+        with mm.use(theirs, quiet=True) as used:
+            mm.exp(h)
+            loss = word2vec.negative_sampling_loss(h, u, centre, noise)
+            loss.backward()
+        found.append([loss.item(), h.grad, u.grad])
+    assert used.counts[0].yours == 1  # finding out its form is not counted
+    for a, b in zip(*found):
+        assert np.allclose(a, b, rtol=1e-12, atol=1e-13)
+
+
+def test_the_milestone_trains_on_theirs_and_names_the_same_neighbours(capsys):
+    from tinymm.data import text
+    from tinymm.learn import milestones
+
+    rng = np.random.default_rng(0)
+    groups = [[f"{letter}{i}" for i in range(7)] for letter in "abc"]
+    lines = [list(rng.choice(groups[int(rng.integers(3))], 9)) for _ in range(3000)]
+    corpus = text.from_sentences(lines, min_count=1)
+    original = word2vec.negative_sampling_loss
+    theirs = types.FunctionType(original.__code__, original.__globals__, "theirs")
+    with mm.use({"negative_sampling_loss": theirs}, quiet=True) as used:
+        shared = milestones.word2vec(corpus=corpus)
+    assert shared > 0.5 and used.counts[0].yours > 5 and used.counts[0].reference == 0
+    assert "of five neighbours both name" in capsys.readouterr().out
+
+
+def test_a_milestone_runs_only_where_its_part_is_swapped(monkeypatch):
+    from tinymm.learn import milestones
+
+    ran = []
+    monkeypatch.setitem(milestones.MILESTONES, "04_word2vec", ("negative_sampling_loss", ran.append))
+    with mm.use({"exp": mm.exp}, quiet=True) as used:
+        mm.exp(mm.Tensor([1.0]))
+        milestones.after("04_word2vec", used, True)
+        milestones.after("01_autograd", used, True)
+    milestones.after("04_word2vec", None)
+    assert ran == []
+    used.counts[0].name = "negative_sampling_loss"
+    milestones.after("04_word2vec", used, True)
+    assert ran == [True]
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import contextlib
 import linecache
 import sys
 
-from tinymm.learn import compiling, lessons
+from tinymm.learn import compiling, lessons, milestones
 from tinymm.learn import lesson as context
 
 
@@ -39,9 +39,10 @@ def run(name, swap=None, **options):
     print(f"  text: {context.shown(lessons.script(name))}")
     context._active = lesson
     try:
-        with _swapped(swap), compiling.announced(head.compile or None):
+        with _swapped(swap) as used, compiling.announced(head.compile or None):
             _execute(lessons.script(name))
-        lesson.end()
+            lesson.end()
+            milestones.after(name, used, lesson.fast)
         later = [other for other in lessons.present() if other > name]
         if later:
             print(f"  next: tinymm run {int(later[0][:2])} ({lessons.header(later[0]).title})")
@@ -60,9 +61,7 @@ def run(name, swap=None, **options):
 def _swapped(swap):
     if swap is None:
         return contextlib.nullcontext()
-    from tinymm.learn.swap import use
-
-    return use(swap)
+    return milestones.use(swap)
 
 
 def _execute(path):

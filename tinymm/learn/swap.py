@@ -78,8 +78,9 @@ class use:  # noqa: N801  (it reads as a verb: with tinymm.use(...))
     ----------
     source : path, module, or dict of name -> function or class
     slots : dict of str -> str, optional
-        Name in the file -> where it goes: "op:softmax", "kernel:softmax", "layer:LayerNorm", "optimizer:AdamW" or
-        "MODULE:NAME". For a file of exercises their own slots count.
+        Name in the file -> where it goes: "op:softmax", "kernel:softmax", "layer:LayerNorm", "optimizer:AdamW",
+        "MODULE:NAME", or "vjp:MODULE:NAME" for a function of Tensors that is written as an op, returning (y, vjps).
+        For a file of exercises their own slots count.
     only : sequence of str, optional
         Replace these names only; each of them must then be called.
     quiet : bool
@@ -266,16 +267,20 @@ def _form(function, op):
     if hasattr(function, "spec"):
         return "made"
     samples = op.spec.samples(np.random.default_rng(0)) if op.spec.samples else []
-    for sample in samples[:1]:
-        try:
-            result = function(*[a.copy() if isinstance(a, np.ndarray) else a for a in sample.args], **sample.static)
-        except Exception:
-            return "tensor"
-        if type(result) is tuple and len(result) == 2 and (
-                callable(result[1]) or (type(result[1]) is tuple and all(v is None or callable(v) for v in result[1]))):
-            return "op"
-        return "array" if isinstance(result, (np.ndarray, np.generic)) else "tensor"
-    return "op"
+    return _form_on(function, samples[0].args, samples[0].static) if samples else "op"
+
+
+def _form_on(function, args, static):
+    import numpy as np
+
+    try:
+        result = function(*[a.copy() if isinstance(a, np.ndarray) else a for a in args], **static)
+    except Exception:
+        return "tensor"
+    if type(result) is tuple and len(result) == 2 and (
+            callable(result[1]) or (type(result[1]) is tuple and all(v is None or callable(v) for v in result[1]))):
+        return "op"
+    return "array" if isinstance(result, (np.ndarray, np.generic)) else "tensor"
 
 
 # ---- how each kind is put into place ---------------------------------------------------------------------------------
@@ -290,6 +295,25 @@ def _counted(function, count, which):
     return counted
 
 
+def _theirs(function, library, count):
+    """Call theirs and count it; what theirs itself asks for under that name is the library's."""
+    inside = False
+
+    @functools.wraps(function)
+    def called(*args, **static):
+        nonlocal inside
+        if inside:
+            return library(*args, **static)
+        inside = True
+        count.yours += 1
+        try:
+            return function(*args, **static)
+        finally:
+            inside = False
+
+    return called
+
+
 @contextlib.contextmanager
 def _op(name, theirs, count):
     from tinymm.autograd.op import Spec, _make_apply
@@ -298,10 +322,15 @@ def _op(name, theirs, count):
     if name not in OPS:
         raise SwapError(f"use: there is no op {name!r}")
     spec = OPS[name].spec
-    form = _form(theirs, OPS[name])
-    run = theirs if form in ("made", "tensor", "array") else _make_apply(Spec(theirs, None, None, (), None))
     before = spec.override, spec.function
-    spec.override = _counted(run, count, "yours")
+    library = _counted(before[0] or _make_apply(Spec(before[1], None, None, (), None)), count, "reference")
+    if theirs is OPS[name]:
+        run = library
+    elif _form(theirs, OPS[name]) == "op":
+        run = _make_apply(Spec(theirs, None, None, (), None))
+    else:
+        run = theirs
+    spec.override = _theirs(run, library, count)
     spec.function = _counted(before[1], count, "reference")
     try:
         yield
@@ -356,14 +385,46 @@ def _everywhere(original, replacement):
 def _function(place, theirs, count):
     module, _, name = place.partition(":")
     original = getattr(importlib.import_module(module), name)
-    with _counting_code(original, count), _everywhere(original, _counted(theirs, count, "yours")):
+    library = original if _countable(original) else _counted(original, count, "reference")
+    with _counting_code(original, count), _everywhere(original, _theirs(_on_tensors(theirs), library, count)):
         yield
+
+
+def _on_tensors(theirs):
+    """Where the library calls it with Tensors, a function that is written as an op becomes one."""
+    from tinymm.autograd.op import Spec, _make_apply
+    from tinymm.autograd.tensor import Tensor
+
+    made = []
+
+    @functools.wraps(theirs)
+    def run(*args, **static):
+        if not any(type(a) is Tensor for a in args):
+            return theirs(*args, **static)
+        if not made:
+            form = _form_on(theirs, [a.numpy() if type(a) is Tensor else a for a in args], static)
+            made.append(_make_apply(Spec(theirs, None, None, (), None)) if form == "op" else theirs)
+        return made[0](*args, **static)
+
+    return run
+
+
+def _vjp(place, theirs, count):
+    """A function of Tensors, written as an op: of arrays, returning (y, vjps)."""
+    from tinymm.autograd.op import Spec, _make_apply
+
+    applied = functools.wraps(theirs)(_make_apply(Spec(theirs, None, None, (), None)))
+    return _function(place, applied, count)
+
+
+def _countable(function):
+    return inspect.isfunction(function) and not function.__closure__
 
 
 @contextlib.contextmanager
 def _counting_code(function, count):
     """Count calls of a function by whoever still holds it: its code is exchanged for one that counts."""
-    if not inspect.isfunction(function) or function.__closure__:
+    if not _countable(function):
         yield
         return
     code, defaults, kwdefaults = function.__code__, function.__defaults__, function.__kwdefaults__
@@ -390,7 +451,9 @@ def _kernel(name, theirs, count):
     if name not in kernels.names():
         raise SwapError(f"use: there is no kernel {name!r}")
     module = kernels.names()[name]
-    counted, use_before = _counted(theirs, count, "yours"), kernels.use
+    plain = getattr(importlib.import_module(f"tinymm.kernels.plain.{module}"), name)
+    library = plain if _countable(plain) else _counted(plain, count, "reference")
+    counted, use_before = _theirs(theirs, library, count), kernels.use
 
     def put():
         if kernels.backend() == "numba":  # else the module's kernels would be put in place at the first call of any
@@ -404,7 +467,6 @@ def _kernel(name, theirs, count):
         use_before(backend)
         put()
 
-    plain = getattr(importlib.import_module(f"tinymm.kernels.plain.{module}"), name)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_counting_code(plain, count))
         if kernels.backend() == "numba":
@@ -465,4 +527,5 @@ def _method(kind, name, count):
             delattr(kind, name)
 
 
-_KINDS = {"op": _op, "kernel": _kernel, "layer": _layer, "optimizer": _optimizer, "function": _function}
+_KINDS = {"op": _op, "kernel": _kernel, "layer": _layer, "optimizer": _optimizer, "function": _function,
+          "vjp": _vjp}  # fmt: skip
