@@ -572,8 +572,8 @@ diagnose = Diagnose(
                 return 2 * x
             f.called = False
 
-        With a g that takes 4 seconds a call and returns the same, a fair benchmark says 0.25, the broken one 100. How would you notice a
-        different type of x, or different threads? Your f and g are told both.
+        With a g that takes 4 seconds a call and returns the same, a fair benchmark says 0.25, the broken one 100. How
+        would you notice a different type of x, or different threads? Your f and g are told both.
 
         Then the repair: write `benchmark` so that it keeps all promises. (At least 5 calls of each are timed, and at
         most one of them has a hiccup.)
