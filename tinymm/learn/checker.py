@@ -149,7 +149,7 @@ def _feed(stream, data):
 
 def _read(stream, frames):
     """Put each frame into the queue; None at the end, or where the stream is no longer to be trusted."""
-    left = child.MAX_FRAME
+    left = child.MAX_ANSWER
     try:
         while True:
             head = stream.read(4)

@@ -20,7 +20,7 @@ import types
 
 import numpy as np
 
-MAX_FRAME = 1 << 28  # bytes
+MAX_ANSWER = 1 << 26  # bytes that one child may answer
 
 
 # ---- arrays on a wire ------------------------------------------------------------------------------------------------

@@ -12,12 +12,10 @@ Functions that stand for a learner's code (wrong versions, candidates, models) a
 text: they see NumPy as ``np`` and nothing else of the file.
 """
 
-import ast
 import dataclasses
 import hashlib
 import importlib.util
 import inspect
-import operator
 import secrets
 import sys
 import textwrap
@@ -25,6 +23,7 @@ import textwrap
 import numpy as np
 
 from tinymm.learn import checker, child, lessons
+from tinymm.learn.answers import agrees, as_literal, difference, in_words, literal, short
 from tinymm.learn.checker import Request
 from tinymm.learn.claims import judge as judge_claim
 
@@ -40,8 +39,8 @@ class Call:
 
     def __repr__(self):
         for values in (6, 0):
-            given = [_short(a, values) for a in self.args]
-            text = ", ".join(given + [f"{k}={_short(v, values)}" for k, v in self.static.items()])
+            given = [short(a, values) for a in self.args]
+            text = ", ".join(given + [f"{k}={short(v, values)}" for k, v in self.static.items()])
             if len(text) <= WIDTH:
                 break
         return f"({text})"
@@ -241,61 +240,6 @@ def _copies(value):
     if isinstance(value, (list, tuple)):
         return type(value)(_copies(v) for v in value)
     return value
-
-
-def difference(value, expected, rtol=1e-9, atol=1e-11):
-    """None if two nests of arrays agree, else what differs: shapes, types, the worst element."""
-    if isinstance(expected, dict):
-        if not isinstance(value, dict) or set(value) != set(expected):
-            return f"got {_short(value)}; expected {', '.join(expected)}"
-        found = [(key, difference(value[key], expected[key], rtol, atol)) for key in expected]
-        return next((f"{key}: {problem}" for key, problem in found if problem), None)
-    if isinstance(expected, (list, tuple)):
-        if not isinstance(value, (list, tuple)) or len(value) != len(expected):
-            return f"got {_short(value)}; expected {len(expected)} results"
-        names = ("output", "gradient") if len(expected) == 2 and isinstance(expected[1], tuple) else None
-        for i, (v, e) in enumerate(zip(value, expected)):
-            problem = difference(v, e, rtol, atol)
-            if problem:
-                where = names[i] if names else f"result {i + 1}" if len(expected) > 1 else ""
-                return f"{where}: {problem}" if where else problem
-        return None
-    if expected is None or isinstance(expected, str):
-        return None if value == expected else f"got {_short(value)}; expected {expected}"
-    if value is None or isinstance(value, (str, dict)):
-        return f"got {_short(value)}; expected {_short(np.asarray(expected))}"
-    value, expected = np.asarray(value), np.asarray(expected)
-    if value.shape != expected.shape:
-        return f"got shape {value.shape}; expected {expected.shape}"
-    if value.dtype.kind == expected.dtype.kind == "f" and expected.ndim and value.dtype != expected.dtype:
-        return f"got {value.dtype}; expected {expected.dtype}"
-    close = np.isclose(value, expected, rtol=rtol, atol=atol, equal_nan=True)
-    if close.all():
-        return None
-    with np.errstate(invalid="ignore"):  # inf - inf
-        gap = np.where(close, -1.0, np.nan_to_num(np.abs(value - expected.astype(float)), nan=np.inf, posinf=np.inf))
-    at = np.unravel_index(int(np.argmax(gap)), gap.shape)
-    where = f" at {[int(i) for i in at]}" if gap.ndim else ""
-    many = f" ({int((~close).sum())} of {close.size} differ)" if close.size > 1 else ""
-    return f"got {_number(value[at])}{where}; expected {_number(expected[at])}{many}"
-
-
-def _number(x):
-    return f"{x:.6g}" if np.asarray(x).dtype.kind in "fc" else str(x)
-
-
-def _short(x, values=6):
-    """A value in a few words; arrays of more than so many values by their shape."""
-    if isinstance(x, (np.ndarray, np.generic)):
-        if x.size > values or x.size == 0:
-            return f"array {'x'.join(map(str, x.shape))}"
-        return "array " + np.array2string(np.asarray(x), precision=4, separator=", ").replace("\n", "")
-    if isinstance(x, tuple) and x and all(isinstance(i, int) for i in x):
-        return str(x)
-    if isinstance(x, (list, tuple)):
-        inner = ", ".join(_short(i, values) for i in x[:4]) + (", ..." if len(x) > 4 else "")
-        return f"[{inner}]" if isinstance(x, list) else f"({inner})"
-    return textwrap.shorten(repr(x), 60)
 
 
 # ---- exercises -------------------------------------------------------------------------------------------------------
@@ -582,14 +526,14 @@ class Predict(Exercise):
 
     def solution(self, draw=None):
         measured = self.measure(**draw)
-        return f"{self.name} = {{\n" + "".join(f'    "{k}": {_plain_number(v)},\n' for k, v in measured.items()) + "}\n"
+        return f"{self.name} = {{\n" + "".join(f'    "{k}": {as_literal(v)},\n' for k, v in measured.items()) + "}\n"
 
     def submission(self, replaced=(), draw=None):
         return self.written(self.measure(**draw))
 
     def written(self, answers):
         """Answers as they stand in a learner's file."""
-        rows = {k: _plain_number(v) for k, v in answers.items()}
+        rows = {k: as_literal(v) for k, v in answers.items()}
         return f"{self.name} = { {**rows, 'because': 'I have worked it out by hand'}!r}\n"
 
     def check(self, text, path, *, draw=None, record=None, library=None, rng=None):
@@ -606,7 +550,7 @@ class Predict(Exercise):
         guess = {key: given.get(key) for key in keys}
         changes, note = {}, ""
         if record.get("guess") is not None:
-            if {k: _plain_number(v) for k, v in guess.items()} != record["guess"]:
+            if {k: as_literal(v) for k, v in guess.items()} != record["guess"]:
                 note = "your first guess counts, as it was stored; what you overlooked goes into \"why\""
             guess = record["guess"]
         else:
@@ -616,14 +560,14 @@ class Predict(Exercise):
                 return all_wrong(f"no guess yet for {', '.join(missing)}", look)
             if len(str(given.get("because", "")).split()) < 3:
                 return all_wrong("no reason yet", 'write one line into "because", then check')
-            changes = {"guess": {k: _plain_number(v) for k, v in guess.items()}, "because": str(given["because"])}
+            changes = {"guess": {k: as_literal(v) for k, v in guess.items()}, "because": str(given["because"])}
             if record.get("store"):
                 record["store"](changes)  # kept before anything runs
         measured = self.measure(**draw)
         lines = []
         for q, name in zip(self.questions, names):
             right = agrees(guess[q.key], measured[q.key], q)
-            found = f"you said {_said(guess[q.key])}; measured {_said(measured[q.key])}"
+            found = f"you said {in_words(guess[q.key])}; measured {in_words(measured[q.key])}"
             lines.append(Line(name, right, found, "" if right else q.look))
         why = str(given.get("why", ""))
         if not all(line.passed for line in lines):
@@ -634,27 +578,6 @@ class Predict(Exercise):
             else:
                 note = note or 'a wrong guess costs nothing: write into "why" what you had overlooked, and check again'
         return Result(lines, note, changes=changes)
-
-
-def agrees(guess, measured, question):
-    """Whether a guess is near enough; lists must agree in length and each number."""
-    if isinstance(measured, str) or isinstance(guess, str):
-        return str(guess).strip().lower() == str(measured).strip().lower()
-    try:
-        guess, measured = np.asarray(guess, float), np.asarray(measured, float)
-    except (TypeError, ValueError):
-        return False
-    return guess.shape == measured.shape and bool(
-        np.allclose(guess, measured, rtol=question.rtol, atol=question.atol, equal_nan=True)
-    )
-
-
-def _plain_number(x):
-    return x.tolist() if isinstance(x, (np.ndarray, np.generic)) else list(x) if isinstance(x, tuple) else x
-
-
-def _said(x):
-    return _number(x) if isinstance(x, (float, np.floating)) else _short(_plain_number(x))
 
 
 class Diagnose(Exercise):
@@ -874,43 +797,6 @@ class Experiment(Exercise):
 
 
 # ---- texts -----------------------------------------------------------------------------------------------------------
-
-
-def literal(text, name):
-    """The dict ``name = {...}`` in a file, without running it: (dict, None) or ({}, what is wrong)."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError) as problem:
-        return {}, f"line {getattr(problem, 'lineno', '?')}: {getattr(problem, 'msg', problem)}"
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
-            try:
-                value = ast.literal_eval(_Sums().visit(node.value))
-            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, ArithmeticError):
-                return {}, f"line {node.lineno}: {name} is not made of plain numbers, strings, lists and dicts"
-            if isinstance(value, dict):
-                return value, None
-            return {}, f"line {node.lineno}: {name} is no dict"
-    return {}, f"{name} is not in the file"
-
-
-class _Sums(ast.NodeTransformer):
-    """Work out sums such as ``2 * 512**3``: a number may be written as it was found."""
-
-    RULES = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
-             ast.FloorDiv: operator.floordiv}  # fmt: skip
-
-    def visit_BinOp(self, node):
-        node = self.generic_visit(node)
-        try:
-            a, b = ast.literal_eval(node.left), ast.literal_eval(node.right)
-        except ValueError:
-            return node
-        if not all(type(n) in (int, float) and abs(n) < 1e30 for n in (a, b)):
-            return node
-        if isinstance(node.op, ast.Pow):
-            return ast.Constant(float(a) ** b if abs(b) > 9 else a**b)
-        return ast.Constant(self.RULES[type(node.op)](a, b)) if type(node.op) in self.RULES else node
 
 
 def source_of(function):

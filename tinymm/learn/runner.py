@@ -42,6 +42,8 @@ def run(name, swap=None, **options):
         with _swapped(swap) as used, compiling.announced(head.compile or None):
             _execute(lessons.script(name))
             lesson.end()
+            if (lessons.folder() / name / "homework.py").is_file():
+                print(f"  exercises: tinymm start {int(name[:2])}")
             milestones.after(name, used, lesson.fast)
         later = [other for other in lessons.present() if other > name]
         if later:
