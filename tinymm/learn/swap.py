@@ -78,9 +78,8 @@ class use:  # noqa: N801  (it reads as a verb: with tinymm.use(...))
     ----------
     source : path, module, or dict of name -> function or class
     slots : dict of str -> str, optional
-        Name in the file -> where it goes: "op:softmax", "kernel:softmax", "layer:LayerNorm", "optimizer:AdamW",
-        "MODULE:NAME", or "vjp:MODULE:NAME" for a function of Tensors that is written as an op, returning (y, vjps).
-        For a file of exercises their own slots count.
+        Name in the file -> where it goes: "op:softmax", "kernel:softmax", "layer:LayerNorm", "optimizer:AdamW" or
+        "MODULE:NAME". For a file of exercises their own slots count.
     only : sequence of str, optional
         Replace these names only; each of them must then be called.
     quiet : bool
@@ -409,14 +408,6 @@ def _on_tensors(theirs):
     return run
 
 
-def _vjp(place, theirs, count):
-    """A function of Tensors, written as an op: of arrays, returning (y, vjps)."""
-    from tinymm.autograd.op import Spec, _make_apply
-
-    applied = functools.wraps(theirs)(_make_apply(Spec(theirs, None, None, (), None)))
-    return _function(place, applied, count)
-
-
 def _countable(function):
     return inspect.isfunction(function) and not function.__closure__
 
@@ -527,5 +518,4 @@ def _method(kind, name, count):
             delattr(kind, name)
 
 
-_KINDS = {"op": _op, "kernel": _kernel, "layer": _layer, "optimizer": _optimizer, "function": _function,
-          "vjp": _vjp}  # fmt: skip
+_KINDS = {"op": _op, "kernel": _kernel, "layer": _layer, "optimizer": _optimizer, "function": _function}
