@@ -706,7 +706,7 @@ class Experiment(Exercise):
         self.name, self.reference, self.numbers, self.claim, self.statement = name, reference, numbers, claim, statement
         self.title, self.text, self._tests, self.hints, self.wrong = title, text, list(tests), hints, wrong
         self.star, self.library, self.hides, self.docstring = star, library, tuple(hides), docstring
-        self.references, self.seconds, self.rtol = {name: reference, **(more or {})}, seconds, rtol
+        self.references, self.seconds, self.rtol = {**(more or {}), name: reference}, seconds, rtol  # parts come first
 
     FORM = "three seeds or more, all numbers and controls"
     VERDICT = "the verdict follows from the numbers"
