@@ -78,7 +78,8 @@ def _parser():
     run = command("run", run_lesson, "run a lesson (without a number: lesson 4, word vectors from real English)")
     run.add_argument("lesson", nargs="?", default=NEWCOMER, metavar="N", help="4, 04, word2vec or 04_word2vec")
     lesson_options("tinymm run", run)
-    run.add_argument("--with", dest="swap", metavar="FILE", help="run on the functions and layers of your file")
+    run.add_argument("--with", dest="swap", metavar="FILE", action="append",
+                     help="run on the functions and layers of your file; may be given several times")  # fmt: skip
 
     def homework(name, function, help, wanted="N.K"):
         sub = command(name, function, help)

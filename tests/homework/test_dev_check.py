@@ -98,6 +98,13 @@ def test_a_wrong_version_that_does_not_run_is_found(spoilt):
     assert problem.startswith("the wrong version 'returns zeros' does not run at all") and "NameError" in problem
 
 
+def test_a_driver_that_uses_the_closed_library_is_found(spoilt):
+    """It would fail every right answer, and the reference, which may use the library, would not show it."""
+    exercise = spoilt(3, ("    return f(x, axis=axis)[0]\n", "    import tinymm\n    return f(x, axis=axis)[0]\n"))
+    (problem,) = devcheck.examine(exercise)
+    assert problem.startswith("output_of uses tinymm, which is closed")
+
+
 def test_a_reference_that_breaks_is_found(spoilt, monkeypatch):
     exercise = spoilt(3)
     monkeypatch.setattr(exercise, "submission", lambda replaced=(), draw=None: (

@@ -343,6 +343,16 @@ def test_a_file_and_what_is_not_swapped_is_said(tmp_path, capsys):
     assert "not swapped: check_gradient: no op, kernel or function of that name" in out
 
 
+def test_several_files(tmp_path):
+    (tmp_path / "one.py").write_text("def exp(x):\n    return x + 1, (lambda g: g,)\n")
+    (tmp_path / "two.py").write_text("def log(x):\n    return x + 2, (lambda g: g,)\n")
+    with mm.use([tmp_path / "one.py", tmp_path / "two.py"], quiet=True):
+        assert mm.log(mm.exp(mm.Tensor([1.0]))).tolist() == [4.0]
+    with pytest.raises(swap.SwapError, match="exp is in .*one.py and in another file"), \
+            mm.use([tmp_path / "one.py"] * 2, quiet=True):  # fmt: skip
+        pass
+
+
 @pytest.mark.parametrize(("text", "message"), [
     ("def nothing_here():\n    pass\n", "nothing in .*ex09.py takes the place of anything"),
     ("x = 1\n", "it defines nothing"),

@@ -45,7 +45,8 @@ def examine(exercise):
     workers = 1 if exercise.kind == "predict" else os.cpu_count() or 1  # what is measured here is measured alone
     with kernels.using("numpy"), ThreadPoolExecutor(max_workers=workers) as pool:
         stub = pool.submit(exercise.check, stub_file(exercise, draw), HERE, draw=draw)
-        reference = pool.submit(exercise.check, exercise.submission(draw=draw), HERE, draw=draw, library="free")
+        library = "free" if exercise.from_library() else None
+        reference = pool.submit(exercise.check, exercise.submission(draw=draw), HERE, draw=draw, library=library)
         wrong = [(w, pool.submit(_check_wrong, exercise, w, draw)) for w in exercise.wrong]
         for line in stub.result().lines:
             if line.passed:
@@ -94,6 +95,9 @@ def form(exercise, draw):
         problems.append(f"{len(exercise.wrong)} wrong versions; expected at least {AT_LEAST}")
     if exercise.form == "op" and not any("zero" in w.name for w in exercise.wrong):
         problems.append("no wrong version with a gradient of zeros (say 'zero' in its name)")
+    for driver in dict.fromkeys(exercise.drivers()) if exercise.library == "closed" else ():
+        if "tinymm" in homework.source_of(driver):
+            problems.append(f"{driver.__name__} uses tinymm, which is closed while this is checked: library='open'?")
     for version in exercise.wrong:
         if exercise.test_called(version.caught_by, draw) not in tests:
             problems.append(f"the wrong version {version.name!r} names a test that is not there: {version.caught_by!r}")

@@ -19,6 +19,7 @@ import inspect
 import secrets
 import sys
 import textwrap
+import threading
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from tinymm.learn.checker import Request
 from tinymm.learn.claims import judge as judge_claim
 
 WIDTH = 110
+_ALONE = threading.Lock()
 HEADER = "import numpy as np\n"
 
 
@@ -280,6 +282,14 @@ class Exercise:
         """The text that `start` writes for each part: dict of name -> source."""
         raise NotImplementedError
 
+    def from_library(self):
+        """Whether the reference is the library's, so that it can be checked only with the library open."""
+        return any(_of_library(r) for r in getattr(self, "references", {}).values())
+
+    def drivers(self):
+        """The functions that travel to the learner's process."""
+        return [t.run for t in [*getattr(self, "_tests", ()), *getattr(self, "repairs", ())] if t.run is not None]
+
     def test_called(self, name, draw=None):
         """The name under which a check shows the test `name`."""
         return name
@@ -327,13 +337,23 @@ class Exercise:
         draw : dict or None
             The numbers drawn for this learner.
         record : dict
-            What the progress file knows of this exercise.
+            What the progress file knows of this exercise; for a prediction also "store", which is called with the guess
+            before anything is measured.
+        library : str, optional
+            In place of the exercise's own; see `checker.ask`.
+        rng : numpy.random.Generator, optional
+            Default: fresh random numbers each time.
 
         Returns
         -------
         Result
         """
         raise NotImplementedError
+
+    def _plan(self, tests, rng):
+        """What each test asks; one exercise at a time, since references may share the library's generator."""
+        with _ALONE:
+            return [test.plan(self, rng) for test in tests]
 
     def _ask(self, text, path, planned, rng, *, library=None, drivers=(), candidates=(), seconds=None):
         """Run the requests of all tests in one child: one list of answers a test, and the run."""
@@ -380,7 +400,8 @@ class Implement(Exercise):
         self.library, self.docstring, self.seconds = library, docstring, seconds
         self.references = {name: reference, **(more or {})}
         self.form = "op" if hasattr(reference, "spec") else "function"
-        self.hides = tuple(hides) or (tuple(_address(r) for r in self.references.values()) if library == "open" else ())
+        self.hides = tuple(hides) or (
+            tuple(_address(r) for r in self.references.values() if _of_library(r)) if library == "open" else ())
 
     @property
     def parts(self):
@@ -430,7 +451,7 @@ class Implement(Exercise):
 
     def check(self, text, path, *, draw=None, record=None, library=None, rng=None):
         rng = rng or np.random.default_rng(secrets.randbits(64))
-        planned = [test.plan(self, rng) for test in self._tests]
+        planned = self._plan(self._tests, rng)
         answers, run = self._ask(text, path, planned, rng, library=library, drivers=[t.run for t in self._tests])
         return Result(_lines(self._tests, planned, answers, run), printed=run.printed)
 
@@ -653,7 +674,7 @@ class Diagnose(Exercise):
         order = [int(i) for i in rng.permutation([0, *range(len(functions)), 0])]  # the right one comes three times
         candidates = [named(f, "candidate") for f in functions]
         trial = [(Request(self.test_name, "try_test", ([int(i) for i in order],)), None, None)]
-        planned = [trial, *[test.plan(self, rng) for test in self.repairs]]
+        planned = [trial, *self._plan(self.repairs, rng)]
         answers, run = self._ask(text, path, planned, rng, library=library, candidates=candidates,
                                  drivers=[t.run for t in self.repairs])  # fmt: skip
         lines = []
@@ -759,7 +780,7 @@ class Experiment(Exercise):
         given, problem = literal(text, self.result_name)
         problem = problem or self._form(given)
         seeds = given.get("seeds") if problem is None else None
-        planned = [test.plan(self, rng) for test in self._tests]
+        planned = self._plan(self._tests, rng)
         if seeds:
             k = int(rng.integers(len(seeds)))
             planned.append([(Request(self.name, "call", (seeds[k],)), None, None)])
@@ -826,9 +847,13 @@ def _importing(name, reference):
     if hasattr(reference, "spec"):
         key = reference.spec.name
         return f"import tinymm.ops\nfrom tinymm.autograd.tensor import OPS\n{name} = OPS[{key!r}].spec.function\n"
-    if reference.__module__.startswith("tinymm."):
+    if _of_library(reference):
         return f"from {reference.__module__} import {reference.__name__} as {name}\n"
     return named(reference, name)
+
+
+def _of_library(reference):
+    return hasattr(reference, "spec") or reference.__module__.startswith("tinymm.")
 
 
 def _address(reference):

@@ -18,8 +18,8 @@ def run(name, swap=None, **options):
 
     Parameters
     ----------
-    swap : path, optional
-        A learner's file, whose functions and layers the lesson then runs on; see `tinymm.use`.
+    swap : path or list of paths, optional
+        A learner's files, whose functions and layers the lesson then runs on; see `tinymm.use`.
     **options
         As for `Lesson`: fast, data, seed, figures, predict.
 

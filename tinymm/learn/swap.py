@@ -76,7 +76,7 @@ class use:  # noqa: N801  (it reads as a verb: with tinymm.use(...))
 
     Parameters
     ----------
-    source : path, module, or dict of name -> function or class
+    source : path, module, dict of name -> function or class, or a list of these
     slots : dict of str -> str, optional
         Name in the file -> where it goes: "op:softmax", "kernel:softmax", "layer:LayerNorm", "optimizer:AdamW" or
         "MODULE:NAME". For a file of exercises their own slots count.
@@ -159,16 +159,24 @@ class use:  # noqa: N801  (it reads as a verb: with tinymm.use(...))
     # ---- what the source holds -------------------------------------------------------------------------------------
 
     def _read(self):
-        """The functions and classes of the source: name -> object."""
-        if isinstance(self.source, dict):
-            self._label, found = "the given functions", dict(self.source)
-        else:
-            module = self.source if isinstance(self.source, types.ModuleType) else load(self.source)
-            self._label = str(self.source) if module is not self.source else module.__name__
-            found = {name: thing for name, thing in vars(module).items() if not name.startswith("_")
-                     and (inspect.isfunction(thing) or isinstance(thing, type) or hasattr(thing, "spec"))
-                     and getattr(thing, "__module__", None) == module.__name__}  # fmt: skip
+        """The functions and classes of the source, or of all in a list of sources: name -> object."""
+        found, labels = {}, []
+        for source in self.source if isinstance(self.source, (list, tuple)) else [self.source]:
+            if isinstance(source, dict):
+                labels.append("the given functions")
+                found.update(source)
+                continue
+            module = source if isinstance(source, types.ModuleType) else load(source)
+            labels.append(module.__name__ if module is source else str(source))
+            here = {name: thing for name, thing in vars(module).items() if not name.startswith("_")
+                    and (inspect.isfunction(thing) or isinstance(thing, type) or hasattr(thing, "spec"))
+                    and getattr(thing, "__module__", None) == module.__name__}  # fmt: skip
+            twice = sorted(set(here) & set(found))
+            if twice:
+                raise SwapError(f"use: {', '.join(twice)} is in {labels[-1]} and in another file before it")
+            found.update(here)
             self.slots = {**_slots_of(module), **self.slots}
+        self._label = " and ".join(labels)
         if self.only is not None:
             missing = [name for name in self.only if name not in found]
             if missing:
