@@ -27,6 +27,7 @@ def run(*arguments, cwd, code=0, **options):
 # ---- the newcomer ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_newcomers_path(tmp_path):
     """Look around, run a lesson, begin its homework, see red, fill in, see green, run the lesson on one's own code."""
     assert "01_autograd" in run("list", cwd=tmp_path)
