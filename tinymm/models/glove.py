@@ -17,12 +17,13 @@ import os
 import tempfile
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from tinymm import kernels
 from tinymm.metrics.words import most_similar
+from tinymm.models._checkpoint import TrainingFile
 
 BLOCK = 1 << 20  # words looked at at a time, where a copy of all would take too much memory
 
@@ -542,7 +543,7 @@ class GloVe:
         )  # fmt: skip
         return replace(cells, vocabulary=corpus.vocabulary)
 
-    def fit(self, data, progress=False, callback=None):
+    def fit(self, data, progress=False, callback=None, checkpoint=None, checkpoint_every=None, resume=False):
         """Train for ``config.epochs`` passes; a second call goes on where the first ended.
 
         Parameters
@@ -552,6 +553,11 @@ class GloVe:
             Show a progress bar (only ever on a terminal).
         callback : callable, optional
             Called as ``callback(model)`` after each pass; training ends if it returns True.
+        checkpoint, checkpoint_every, resume : path, int, bool
+            A file written at the start, after each pass, and about every so many cells (where no thread is at work).
+            With `resume` an existing one is gone on from instead of what the model holds, and the end is, bit for
+            bit, that of a run that was never interrupted; a finished one is returned at once. Ctrl-C then saves at
+            the next such moment, and interrupts.
 
         Returns
         -------
@@ -563,16 +569,31 @@ class GloVe:
         ValueError
             If the corpus is empty, if X holds something else than finite numbers above zero, or if the vocabulary is
             not the one that training began with.
+        CheckpointError
+            If the checkpoint is damaged, or of another config or text.
         FloatingPointError
-            If training diverges.
+            If training diverges. The last checkpoint stays as it is.
         """
         cells = data if isinstance(data, Cooccurrence) else self.count(data, progress=progress)
+        config = self.config
+        settings = {"model": "GloVe", **asdict(config)}
+        del settings["threads"]  # the bits are the same with any number
+        file = TrainingFile(
+            checkpoint, checkpoint_every, resume, epoch=len(cells), settings=settings,
+            data=(cells.vocabulary and cells.vocabulary.words, cells.row, cells.col, cells.x),
+        )  # fmt: skip
         if self.words is None:
             self.start(cells.vocabulary or cells.n_words)
         self._check(cells)
         self.row_sums = cells.row_sums()
-        config = self.config
-        rng = np.random.default_rng([config.seed, len(self.history)])
+        tables = {name: getattr(self, name) for name in ("words", "contexts", "words_sq", "contexts_sq")}
+        place = {"passes before": len(self.history), "rounds": 0, "cost": 0.0, "history": np.array(self.history)}
+        if file.place:
+            place = file.place
+            self.history = place["history"].tolist()
+            for name, table in tables.items():
+                table[...] = file.tables[name]
+        rng = np.random.default_rng([config.seed, place["passes before"]])
         if config.shuffle:
             n_parts = _number_of_parts(len(cells))
             parts = [_deal_words(self.row_sums, n_parts, rng) for _ in range(2)]
@@ -592,23 +613,31 @@ class GloVe:
                 row[some], col[some], x[some], self.words, self.contexts, self.words_sq, self.contexts_sq, **options
             )
 
-        total = config.epochs * len(cells)
-        bar = _progress(progress, total, "GloVe", "cell")
-        bar.unit_scale = True
-        with ThreadPoolExecutor(_threads(config.threads)) as pool, bar:
-            for _ in range(config.epochs):
-                cost = 0.0
-                for r in rng.permutation(n_parts):
-                    # The blocks of a round share no row and no column: see kernels.glove_blocks.
-                    cost += sum(pool.map(train, range(r * n_parts, (r + 1) * n_parts)))
-                    bar.update(int(bounds[(r + 1) * n_parts] - bounds[r * n_parts]))
+        rounds = [int(r) for _ in range(config.epochs) for r in rng.permutation(n_parts)]
+        sizes = np.diff(bounds[::n_parts]).tolist()
+        done, cost = sum(sizes[r] for r in rounds[: place["rounds"]]), place["cost"]
+        bar = _progress(progress, config.epochs * len(cells), "GloVe", "cell")
+        bar.unit_scale, bar.n, bar.initial = True, done, done
+        with ThreadPoolExecutor(_threads(config.threads)) as pool, bar, file:
+            file.save(tables, place)  # a place that cannot be written to is found now, and not after an hour
+            for n, r in enumerate(rounds[place["rounds"] :], place["rounds"] + 1):
+                # The blocks of a round share no row and no column: see kernels.glove_blocks.
+                cost += sum(pool.map(train, range(r * n_parts, (r + 1) * n_parts)))
+                bar.update(sizes[r])
                 if not math.isfinite(cost):
                     raise FloatingPointError(
                         f"GloVe diverged in pass {len(self.history) + 1}; try an lr below {config.lr}"
                     )
-                self.history.append(cost / len(cells))
-                bar.set_postfix(loss=f"{self.history[-1]:.4f}")
-                if callback is not None and callback(self):
+                over = False
+                if n % n_parts == 0:  # the end of a pass
+                    self.history.append(cost / len(cells))
+                    cost = 0.0
+                    bar.set_postfix(loss=f"{self.history[-1]:.4f}")
+                    over = callback is not None and callback(self)
+                done += sizes[r]
+                place = {**place, "rounds": len(rounds) if over else n, "cost": cost, "history": np.array(self.history)}
+                file.after(sizes[r], done, tables, place)
+                if over:
                     break
         return self
 

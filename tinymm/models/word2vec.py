@@ -22,7 +22,7 @@ a kernel, some thousand times as fast; ``fit(corpus, readable=True)`` runs the r
 import os
 import threading
 import time
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, get_args, get_origin
 
 import numpy as np
@@ -32,6 +32,7 @@ from tinymm.autograd import Tensor, no_grad
 from tinymm.data.text import Vocabulary, from_sentences
 from tinymm.kernels.plain.word2vec import Rules, Tree, make_noise
 from tinymm.metrics.words import most_similar
+from tinymm.models._checkpoint import TrainingFile
 from tinymm.ops import logsigmoid
 
 LEAST = 100_000  # words for which a further thread is worth its races
@@ -279,7 +280,8 @@ class Word2Vec:
         self.config = replace(config or Word2VecConfig(), **changes)
         self.vocabulary = self._inputs = self._outputs = None
 
-    def fit(self, corpus, progress=False, initial=None, readable=False):
+    def fit(self, corpus, progress=False, initial=None, readable=False, checkpoint=None, checkpoint_every=None,
+            resume=False):  # fmt: skip
         """Learn vectors for the words of `corpus`, and return self.
 
         Several threads update the same tables without locks (Hogwild), each on its own part of the text: fast, as
@@ -294,13 +296,21 @@ class Word2Vec:
             Start from these vectors.
         readable : bool
             Train with `train_readable`, in the exact order, instead of the kernel. Slow: for a few thousand words.
+        checkpoint, checkpoint_every, resume : path, int, bool
+            A file written at the start, after each epoch, and about every so many words (between two jobs of up to
+            10,000). With `resume` an existing one is gone on from, `initial` is not used, and the end is, bit for
+            bit, that of a run that was never interrupted; a finished one is returned at once. Only with
+            ``threads=1`` or ``deterministic=True``. Ctrl-C then saves after the current job, and interrupts.
 
         Raises
         ------
         ValueError
             If the corpus is empty or its vocabulary is a single word, or if `initial` has a wrong shape or holds NaN.
+            If a checkpoint is asked for where several threads could train.
+        CheckpointError
+            If the checkpoint is damaged, or of another config or corpus.
         FloatingPointError
-            If training diverges.
+            If training diverges. The last checkpoint stays as it is.
         """
         if self.config.draws == "gensim":
             corpus = _as_gensim_reads(corpus, self.config.min_count)
@@ -308,19 +318,35 @@ class Word2Vec:
             corpus = from_sentences(corpus, min_count=self.config.min_count)
         if len(corpus.ids) == 0:
             raise ValueError("the corpus is empty; expected text of at least two different words")
+        if self.config.draws == "gensim" and (longest := np.diff(corpus.starts).max()) > JOB:
+            raise ValueError(f"a sentence has {longest} words; gensim takes at most {JOB}. Cut it")
         if len(corpus.vocabulary) < 2:
             raise ValueError(
                 f"the vocabulary has {len(corpus.vocabulary)} word; expected at least two. "
                 "Try a longer text or a smaller min_count"
             )
+        exact = readable or self.config.deterministic or self.config.threads == 1 or self.config.draws == "gensim"
+        if checkpoint is not None and not exact:
+            raise ValueError(
+                "a checkpoint is for a training that can be repeated, but several threads race for the tables "
+                "(Hogwild); try threads=1 or deterministic=True"
+            )
+        settings = {"model": "Word2Vec", **asdict(self.config), "readable": readable}
+        for unimportant in ("threads", "deterministic"):  # the order is the exact one
+            del settings[unimportant]
+        file = TrainingFile(
+            checkpoint, checkpoint_every, resume, epoch=len(corpus.ids), settings=settings,
+            data=(corpus.vocabulary.words, corpus.vocabulary.counts, corpus.ids, corpus.starts),
+        )  # fmt: skip
         self._set_up(corpus.vocabulary, initial)
+        if file.tables is not None:
+            self._inputs[:], self._outputs[:] = file.tables["inputs"], file.tables["outputs"]
         self._step = train_readable if readable else kernels.word2vec_train
-        report = _Report(progress, self.config.epochs * len(corpus.ids))
-        with report:
+        with _Report(progress, self.config.epochs * len(corpus.ids)) as report:
             if self.config.draws == "gensim":
-                self._replay_gensim(corpus, report)
+                self._in_order(self._replay_gensim(corpus, **(file.place or {})), report, file)
             else:
-                self._train(corpus, report)
+                self._train(corpus, report, file)
         if not np.isfinite(self.vectors).all():
             lr = self.config.first_lr
             raise FloatingPointError(f"training diverged: the vectors hold NaN. Try a rate below lr={lr}")
@@ -379,7 +405,7 @@ class Word2Vec:
             self.objective = make_noise(counts, c.negative, c.noise_power)
         self._keep = keep_table(counts, c.sample)
 
-    def _train(self, corpus, report):
+    def _train(self, corpus, report, file):
         """Each thread takes its own contiguous part of the text through all epochs."""
         c = self.config
         exact = c.deterministic or self._step is train_readable
@@ -390,17 +416,16 @@ class Word2Vec:
             np.zeros(1, np.int32), np.array([0, 1]), np.ones(1, np.int32), self._inputs, self._outputs, self.objective,
             c.rules(), (0.0, 0.0), 0,
         )  # fmt: skip
-        report.start()
         if len(parts) == 1:
-            for words, lr, loss, examples in self._train_part(corpus, *parts[0], thread=0):
-                report.add(words, lr, loss, examples)
+            self._in_order(self._train_part(corpus, *parts[0], thread=0, **(file.place or {})), report, file)
             return
 
+        report.start()
         failed, stop = [], threading.Event()
 
         def work(thread, part):
             try:
-                for step in self._train_part(corpus, *part, thread=thread):
+                for *step, _ in self._train_part(corpus, *part, thread=thread):
                     report.add(*step, quiet=True)
                     if stop.is_set():
                         return
@@ -423,60 +448,74 @@ class Word2Vec:
         if failed:
             raise failed[0]
 
-    def _train_part(self, corpus, first, last, thread):
-        """Train on sentences first .. last - 1 for all epochs; yield (words, lr, loss, examples) after each job."""
+    def _in_order(self, steps, report, file):
+        """Train job after job on this thread; `file` may save between two of them."""
+        tables = {"inputs": self._inputs, "outputs": self._outputs}
+        place = file.place or {"jobs": 0, "words": 0, "random": None}
+        report.start(place["words"])
+        with file:
+            file.save(tables, place)  # a place that cannot be written to is found now, and not after an hour
+            for words, lr, loss, examples, random in steps:
+                report.add(words, lr, loss, examples)
+                place = {"jobs": place["jobs"] + 1, "words": place["words"] + words, "random": random}
+                file.after(words, place["words"], tables, place)
+
+    def _train_part(self, corpus, first, last, thread, jobs=0, words=0, random=None):
+        """Train on sentences first .. last - 1 for all epochs; yield (words, lr, loss, examples, random) of each job.
+
+        To go on, give the number of jobs done, of their words, and the state of the generator after them.
+        """
         c = self.config
         starts = corpus.starts
         total = c.epochs * int(starts[last] - starts[first])
-        state = int(np.random.default_rng([c.seed, thread]).integers(2**48))
-        jobs, done = _jobs(starts, first, last), 0
-        for _ in range(c.epochs):
-            for a, b in jobs:
-                words = int(starts[b] - starts[a])
-                ids, job_starts = corpus.ids[starts[a] : starts[b]], starts[a : b + 1] - starts[a]
-                ids, job_starts, state = kernels.word2vec_subsample(ids, job_starts, self._keep, state)
-                if c.shrink_window:
-                    radius, state = kernels.word2vec_radius(len(ids), c.window, state)
-                else:
-                    radius = np.full(len(ids), c.window, np.int32)
-                rate = self._rate(done / total), self._rate((done + words * c.smooth_lr) / total)
-                state, loss, examples = self._step(
-                    ids, job_starts, radius, self._inputs, self._outputs, self.objective, c.rules(), rate, state
-                )
-                done += words
-                yield words, rate[1], loss, examples
+        state = int(np.random.default_rng([c.seed, thread]).integers(2**48)) if random is None else random
+        done = words
+        for a, b in (_jobs(starts, first, last) * c.epochs)[jobs:]:
+            words = int(starts[b] - starts[a])
+            ids, job_starts = corpus.ids[starts[a] : starts[b]], starts[a : b + 1] - starts[a]
+            ids, job_starts, state = kernels.word2vec_subsample(ids, job_starts, self._keep, state)
+            if c.shrink_window:
+                radius, state = kernels.word2vec_radius(len(ids), c.window, state)
+            else:
+                radius = np.full(len(ids), c.window, np.int32)
+            rate = self._rate(done / total), self._rate((done + words * c.smooth_lr) / total)
+            state, loss, examples = self._step(
+                ids, job_starts, radius, self._inputs, self._outputs, self.objective, c.rules(), rate, state
+            )
+            done += words
+            yield words, rate[1], loss, examples, state
 
     def _rate(self, progress):
         c = self.config
         return max(c.min_lr, c.first_lr - (c.first_lr - c.min_lr) * progress)
 
-    def _replay_gensim(self, corpus, report):
-        """gensim's order of random numbers and its learning rates.
+    def _replay_gensim(self, corpus, jobs=0, words=0, random=None):
+        """gensim's order of random numbers and its learning rates; as `_train_part`.
 
         A job is as many whole sentences as fit into 10,000 words, rare ones included. Each job draws two numbers of
         24 bits, which seed the generator of 48 bits for subsampling and noise, and then the windows. The rate of a
         job falls with the number of sentences before it.
         """
         c = self.config
-        random = np.random.RandomState(c.seed)
+        rng = np.random.RandomState(c.seed)
+        if random is not None:
+            rng.set_state(random)
         starts, sentences = corpus.starts, len(corpus.starts) - 1
-        if np.diff(starts).max() > JOB:
-            raise ValueError(f"a sentence has {np.diff(starts).max()} words; gensim takes at most {JOB}. Cut it")
-        report.start()
-        for epoch in range(c.epochs):
-            for a, b in _jobs(starts, 0, sentences):
-                lr = self._rate((epoch + a / sentences) / c.epochs)
-                state = 0
-                if c.sample or not c.hierarchical_softmax:
-                    state = 2**24 * random.randint(0, 2**24) + random.randint(0, 2**24)
-                ids, job_starts = corpus.ids[starts[a] : starts[b]], starts[a : b + 1] - starts[a]
-                ids, job_starts, state = kernels.word2vec_subsample(ids, job_starts, self._keep, state)
-                shrink = random.randint(0, c.window, len(ids)) if c.shrink_window else np.zeros(len(ids), int)
-                radius = (c.window - shrink).astype(np.int32)
-                _, loss, examples = self._step(
-                    ids, job_starts, radius, self._inputs, self._outputs, self.objective, c.rules(), (lr, lr), state
-                )
-                report.add(int(starts[b] - starts[a]), lr, loss, examples)
+        epoch_jobs = _jobs(starts, 0, sentences)
+        for n in range(jobs, c.epochs * len(epoch_jobs)):
+            epoch, (a, b) = n // len(epoch_jobs), epoch_jobs[n % len(epoch_jobs)]
+            lr = self._rate((epoch + a / sentences) / c.epochs)
+            state = 0
+            if c.sample or not c.hierarchical_softmax:
+                state = 2**24 * rng.randint(0, 2**24) + rng.randint(0, 2**24)
+            ids, job_starts = corpus.ids[starts[a] : starts[b]], starts[a : b + 1] - starts[a]
+            ids, job_starts, state = kernels.word2vec_subsample(ids, job_starts, self._keep, state)
+            shrink = rng.randint(0, c.window, len(ids)) if c.shrink_window else np.zeros(len(ids), int)
+            radius = (c.window - shrink).astype(np.int32)
+            _, loss, examples = self._step(
+                ids, job_starts, radius, self._inputs, self._outputs, self.objective, c.rules(), (lr, lr), state
+            )
+            yield int(starts[b] - starts[a]), lr, loss, examples, rng.get_state(legacy=False)
 
 
 def keep_table(counts, sample):
@@ -610,10 +649,13 @@ class _Report:
             self.bar = tqdm(total=self.total, unit=" words", unit_scale=True, disable=None, desc="word2vec")
         return self
 
-    def start(self):
+    def start(self, words=0):
+        """The clock begins now; `words` were trained on before."""
         self.began = self.shown = time.perf_counter()
+        self.words = self.before = words
         if self.bar is not None:
             self.bar.reset()
+            self.bar.n = self.bar.initial = words
 
     def add(self, words, lr, loss, examples, quiet=False):
         with self.lock:
@@ -636,7 +678,7 @@ class _Report:
             self.bar.set_postfix_str(f"loss {loss:.3f} lr {lr:.4f}", refresh=False)
             self.bar.update(words - self.bar.n)
         else:
-            self.call(Progress(words, self.total, words / max(seconds, 1e-9), lr, loss, seconds))
+            self.call(Progress(words, self.total, (words - self.before) / max(seconds, 1e-9), lr, loss, seconds))
 
     def __exit__(self, *error):
         if hasattr(self, "began"):
