@@ -1,30 +1,34 @@
 """The exercises of lesson 03: AdamW, numbers known before training, four faulty runs, a schedule."""
 
+import inspect
+
 import numpy as np
 
 from tinymm import optim
+from tinymm.kernels.plain import optimizers as plain_optimizers
 from tinymm.learn.homework import Call, Diagnose, Extend, Implement, Predict, Question, Test, Wrong
 
 # ---- 1 ---------------------------------------------------------------------------------------------------------------
 
 
-def steps(f, values, gradients, scales, **settings):
-    """The parameters after each step; a gradient may be None."""
+def steps(f, shapes, *, count, seed, size=1.0, scaled=False, missing=False, **settings):
+    """The parameters after each of `count` steps; those at the end of the list have now and then no gradient."""
     import tinymm
     from tinymm.autograd import Tensor
 
+    rng, seen = np.random.default_rng(seed), {}
     with tinymm.kernels.using("numpy"):
-        params = [Tensor(v.copy(), requires_grad=True) for v in values]
-        optimizer, seen = f(params, **settings), []
-        for row, scale in zip(gradients, scales):
-            for p, g in zip(params, row):
-                p.grad = None if g is None else g.copy()
-            if scale == 1.0:
-                optimizer.step()
-            else:
-                optimizer.step(scale)
-            seen.append([np.array(p.data) for p in params])
-        return seen
+        params = [Tensor(rng.normal(size=shape) * 2, requires_grad=True) for shape in shapes]
+        optimizer = f(params, **settings)
+        for k in range(1, count + 1):
+            for p in params:
+                p.grad = rng.normal(size=p.shape) * size
+            if missing and k % 2:
+                params[-1].grad = None
+            optimizer.step(*([rng.uniform(0.1, 0.9)] if scaled else []))
+            for i, p in enumerate(params, 1):
+                seen[f"parameter {i} after step {k}"] = np.array(p.data)
+    return seen
 
 
 def after_zero_grad(f, values):
@@ -52,20 +56,10 @@ def fitted(f, x, y):
         return np.array(history.loss)
 
 
-def draw_steps(count, *shapes, decay=0.0, eps=1e-8, size=1.0, scaled=False, missing=False, dtype=np.float64, **more):
-    """Parameters of these shapes, gradients for `count` steps, settings with a drawn rate."""
-
-    def draw(rng):
-        values = [(rng.normal(size=shape) * 2).astype(dtype) for shape in shapes]
-        gradients = [[(rng.normal(size=shape) * size).astype(dtype) for shape in shapes] for _ in range(count)]
-        if missing:
-            for k in range(0, count, 2):
-                gradients[k][-1] = None
-        settings = {"lr": round(float(rng.uniform(0.01, 0.1)), 4), "weight_decay": decay, "eps": eps, **more}
-        scales = [round(float(v), 2) for v in rng.uniform(0.1, 0.9, count)] if scaled else [1.0] * count
-        return [Call(values, gradients, scales, **settings)]
-
-    return draw
+def stepping(count, *shapes, weight_decay=0.0, **more):
+    """So many steps for parameters of these shapes, with a drawn rate."""
+    return lambda rng: [Call(list(shapes), count=count, seed=int(rng.integers(10**6)), weight_decay=weight_decay,
+                             lr=round(float(rng.uniform(0.01, 0.1)), 4), **more)]  # fmt: skip
 
 
 def fit_data(rng):
@@ -353,8 +347,18 @@ SCALE = "a scale multiplies the rate of its step, in the decay too"
 BIASED = "with bias_correction=False m and v are taken as they are"
 ZERO = "zero_grad sets each gradient to None"
 FIT = "train.fit trains a model with it"
+NEAR = {"rtol": 1e-6, "atol": 1e-8}
 
-adamw = Implement(
+
+class WithKernel(Implement):
+    """The library's AdamW leaves the arithmetic to a kernel, so that belongs to the solution."""
+
+    def solution(self, draw=None):
+        twin = "".join(f"\n\n{inspect.getsource(f)}" for f in (plain_optimizers.adamw, plain_optimizers.adam))
+        return f"{super().solution(draw)}\n\n# and its kernel, in plain NumPy{twin}"
+
+
+adamw = WithKernel(
     "AdamW",
     reference=optim.AdamW,
     library="open",
@@ -391,20 +395,20 @@ adamw = Implement(
     """,
     docstring="Adam with decoupled weight decay. The equations stand above.",
     tests=[
-        Test(FIRST, draw_steps(1, (2, 3), (5,)), "t is 1 at the first step; at 0 the correction would divide by 0",
-             run=steps),
-        Test(SEVERAL, draw_steps(7, (2, 3), (5,), (), (7, 1, 2), betas=(0.8, 0.95)),
-             "m and v of the last step go on, uncorrected; m^ and v^ are made anew in each", run=steps),
-        Test(OWN, draw_steps(5, (2, 3), (2, 3), (3, 2)), "a list with m, v and t of each parameter, no dict by shape",
-             run=steps),
-        Test(DECAY, draw_steps(5, (2, 3), (5,), decay=0.3), "g stays as it came; p shrinks by lr weight_decay p",
-             run=steps),
-        Test(EPS, draw_steps(3, (2, 3), eps=0.1, size=0.1), "sqrt(v^) + eps, not sqrt(v^ + eps)", run=steps),
-        Test(NONE, draw_steps(5, (2, 3), (7,), decay=0.1, missing=True), "if p.grad is None: continue, before t is "
-             "raised and p decays", run=steps),
-        Test(SCALE, draw_steps(5, (2, 3), decay=0.3, scaled=True), "the rate is lr * scale wherever lr stands",
-             run=steps),
-        Test(BIASED, draw_steps(3, (2, 3), (5,), bias_correction=False), "m^ = m and v^ = v then", run=steps),
+        Test(FIRST, stepping(1, (2, 3), (5,)), "t is 1 at the first step; at 0 the correction would divide by 0",
+             run=steps, **NEAR),
+        Test(SEVERAL, stepping(7, (2, 3), (5,), (), (7, 1, 2), betas=(0.8, 0.95)),
+             "m and v of the last step go on, uncorrected; m^ and v^ are made anew in each", run=steps, **NEAR),
+        Test(OWN, stepping(5, (2, 3), (2, 3), (3, 2)), "a list with m, v and t of each parameter, no dict by shape",
+             run=steps, **NEAR),
+        Test(DECAY, stepping(5, (2, 3), (5,), weight_decay=0.3), "g stays as it came; p shrinks by lr weight_decay p",
+             run=steps, **NEAR),
+        Test(EPS, stepping(3, (2, 3), eps=0.1, size=0.1), "sqrt(v^) + eps, not sqrt(v^ + eps)", run=steps, **NEAR),
+        Test(NONE, stepping(5, (2, 3), (7,), weight_decay=0.1, missing=True), "if p.grad is None: continue, before t "
+             "is raised and p decays", run=steps, **NEAR),
+        Test(SCALE, stepping(5, (2, 3), weight_decay=0.3, scaled=True), "the rate is lr * scale wherever lr stands",
+             run=steps, **NEAR),
+        Test(BIASED, stepping(3, (2, 3), (5,), bias_correction=False), "m^ = m and v^ = v then", run=steps, **NEAR),
         Test(ZERO, some_values, "p.grad = None for each p", run=after_zero_grad),
         Test(FIT, fit_data, 'fit calls zero_grad() and step(scale), and reads param_groups[0]["lr"]', run=fitted,
              rtol=1e-4, atol=1e-5),
