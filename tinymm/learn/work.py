@@ -128,8 +128,9 @@ def start(folder, lesson, name=None):
         raise ValueError(f"{shown(path)}, line {problem.lineno}: {problem.msg}; nothing was changed") from None
     added = ""
     for exercise in exercises:
-        missing = [part for part in exercise.stub(folder.draw(exercise)) if part not in there]
-        if missing:
+        missing = [part for part in exercise.parts if part not in there]
+        if missing:  # with what is shown beside them, like the broken function of a diagnosis
+            missing = [name for name in exercise.stub(folder.draw(exercise)) if name not in there]
             added += _section(exercise, folder.draw(exercise), missing)
             print(f"{exercise.number}: added {', '.join(missing)}")
     if added:
