@@ -53,6 +53,16 @@ def test_everything_comes_back_bit_for_bit(tmp_path):
     found["model"]["0.weight"][0, 0] = 9  # free to write into
 
 
+def test_a_header_of_any_length(tmp_path):
+    """The length comes first in the file, and some look like the first bytes of a pickle."""
+    path, lengths = tmp_path / "c", set()
+    for n in range(0, 1400, 4):  # a header is a multiple of 8 bytes
+        save(path, {"text": "x" * n})
+        assert load(path) == {"text": "x" * n}
+        lengths.add(int.from_bytes(path.read_bytes()[:8], "little"))
+    assert {0x280, 0x380, 0x480, 0x580} <= lengths
+
+
 def test_strided_arrays_tuples_and_numpy_scalars(tmp_path):
     path = tmp_path / "c"
     save(path, {"t": np.arange(6.0).reshape(2, 3).T, "pair": (1, 2), "n": np.float32(0.1), "i": np.int64(3)})

@@ -153,14 +153,15 @@ def _look_at(path):
     with open(path, "rb") as file:
         head = file.read(16)
     size = path.stat().st_size
+    length = int.from_bytes(head[:8], "little")
+    if head[8:9] == b"{" and length <= min(size - 8, _LARGEST_HEADER):
+        return  # before the looks at the first bytes: those of a length may be any, a pickle's \x80\x04 too
     if head[:4] == b"PK\x03\x04" or (head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")):
         raise CheckpointError(f"{path}: a pickle, as torch.save writes; opening one can run any code, so tinymm never "
                               "does. Save it as safetensors where you trust it (safetensors.torch.save_file)")
     if len(head) < 8:
         raise CheckpointError(f"{path}: {size} bytes are no safetensors file; it is empty or cut off")
-    length = int.from_bytes(head[:8], "little")
-    if length > min(size - 8, _LARGEST_HEADER) or head[8:9] != b"{":
-        raise CheckpointError(f"{path}: not a safetensors file, or cut off: no header where there should be one")
+    raise CheckpointError(f"{path}: not a safetensors file, or cut off: no header where there should be one")
 
 
 def _split(value, name, arrays):
