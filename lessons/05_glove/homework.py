@@ -254,8 +254,8 @@ count = Implement(
 
         Return `Cooccurrence(row, col, x, n_words)` from tinymm.models.glove; this exercise may use the library, but for
         its own counting. Filling a (V, V) array X and `row, col = np.nonzero(X)` is all right for the check. GloVe then
-        counts with yours: tinymm run 5 --fast --with work/ex05.py. That text has a million words and X has too many
-        cells for a (V, V) array, so there you need a loop over the distances, not over the words (hint 3).
+        counts with yours: tinymm run 5 --fast --with work/ex05.py. For that text a (V, V) array takes most of a
+        gigabyte, and a loop over its words minutes; a loop over the distances takes seconds (hint 3).
     """,
     tests=[
         Test(ONE, one_sentence, "count 0 1 2 by hand; does each pair add to two cells?", run=counted,
