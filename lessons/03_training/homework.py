@@ -384,6 +384,7 @@ adamw = WithKernel(
         `params` is a list or a generator of Tensors; make it a list. p.data is the array of p, to be read only;
         p.grad is an array, or None: then p, its m, v and t stay as they are in this step. To change a Tensor:
 
+            import tinymm                            at the top of your file: its stub has only NumPy
             with tinymm.no_grad():
                 p.assign(values)                     an array of p's shape
 
@@ -391,12 +392,12 @@ adamw = WithKernel(
 
         In `step(scale)` the rate is lr * scale: so a schedule changes it. `train.fit` also reads, and you should too,
         `self.param_groups = [{"params": the list of parameters, "lr": lr}]`. `zero_grad()` sets each p.grad to None.
-        You need `import tinymm`. Afterwards `tinymm run 3 --fast --with` your file trains on yours.
+        Afterwards `tinymm run 3 --fast --with` your file trains on yours.
     """,
     docstring="Adam with decoupled weight decay. The equations stand above.",
     tests=[
-        Test(FIRST, stepping(1, (2, 3), (5,)), "t is 1 at the first step; at 0 the correction would divide by 0",
-             run=steps, **NEAR),
+        Test(FIRST, stepping(1, (2, 3), (5,)), "has p itself changed, by p.assign, and downhill? t is 1 at the "
+             "first step; at 0 the correction would divide by 0", run=steps, **NEAR),
         Test(SEVERAL, stepping(7, (2, 3), (5,), (), (7, 1, 2), betas=(0.8, 0.95)),
              "m and v of the last step go on, uncorrected; m^ and v^ are made anew in each", run=steps, **NEAR),
         Test(OWN, stepping(5, (2, 3), (2, 3), (3, 2)), "a list with m, v and t of each parameter, no dict by shape",
@@ -404,14 +405,14 @@ adamw = WithKernel(
         Test(DECAY, stepping(5, (2, 3), (5,), weight_decay=0.3), "g stays as it came; p shrinks by lr weight_decay p",
              run=steps, **NEAR),
         Test(EPS, stepping(3, (2, 3), eps=0.1, size=0.1), "sqrt(v^) + eps, not sqrt(v^ + eps)", run=steps, **NEAR),
-        Test(NONE, stepping(5, (2, 3), (7,), weight_decay=0.1, missing=True), "if p.grad is None: continue, before t "
-             "is raised and p decays", run=steps, **NEAR),
+        Test(NONE, stepping(5, (2, 3), (7,), weight_decay=0.1, missing=True), "each p counts its own t; if "
+             "p.grad is None: continue, before t is raised and p decays", run=steps, **NEAR),
         Test(SCALE, stepping(5, (2, 3), weight_decay=0.3, scaled=True), "the rate is lr * scale wherever lr stands",
              run=steps, **NEAR),
         Test(BIASED, stepping(3, (2, 3), (5,), bias_correction=False), "m^ = m and v^ = v then", run=steps, **NEAR),
         Test(ZERO, some_values, "p.grad = None for each p", run=after_zero_grad),
-        Test(FIT, fit_data, 'fit calls zero_grad() and step(scale), and reads param_groups[0]["lr"]', run=fitted,
-             rtol=1e-4, atol=1e-5),
+        Test(FIT, fit_data, 'if only this fails: fit calls zero_grad() and step(scale), and reads '
+             'param_groups[0]["lr"]', run=fitted, rtol=1e-4, atol=1e-5),
     ],
     hints=(
         "After one step v is (1 - b2) g^2, and 1 - b2 is 0.001: far too small a mean of g^2. Dividing by 1 - b2^t "
@@ -469,15 +470,15 @@ def guessed(d, log=np.log, bound=None, step=None):
 predict = Predict(
     title="Three numbers that are known before training",
     text="""
-        On paper or with a pocket calculator; nothing is run before your guess is stored. Three digits are enough, and
-        small numbers may be written as 1.23e-4.
+        On paper or with a pocket calculator; nothing is run before your guess is stored. Write numbers, without
+        quotes; three digits are enough, and small ones may be written as 1.23e-4.
     """,
     draw=lambda rng: {"classes": int(rng.integers(11, 98)), "depth": int(rng.integers(7, 31)),
                       "beta1": float(rng.choice([0.7, 0.8, 0.85, 0.9])),
                       "beta2": float(rng.choice([0.98, 0.99, 0.995, 0.999]))},
     questions=[
         Question("first_loss", "the cross entropy of an untrained model of {classes} classes: all of its logits are 0",
-                 "each class gets 1 / {classes}, and the loss is minus the natural logarithm of that"),
+                 "each class gets one over the number of classes, and the loss is minus the natural logarithm of that"),
         Question("bound", "a gradient passes {depth} sigmoids (and nothing else) on its way back. The largest share of "
                  "it that can arrive", "a sigmoid's slope is at most 1/4, and slopes multiply", atol=0.0),
         Question("first_step", "Adam with betas = ({beta1}, {beta2}), without bias correction: its first step, as a "
@@ -509,8 +510,8 @@ predict = Predict(
 def train(x, y, x_val, epochs=30, p_drop=0.5, rate=0.3, batch=20, seed=0):
     """Train a classifier of two classes by gradient descent, and let it judge new rows.
 
-    It is one layer: the probability of class 1 is sigmoid(x @ w). Inputs are scaled to mean 0 and standard deviation 1
-    of each column.
+    It is one layer: the probability of class 1 is sigmoid(x @ w), and w begins at 0. Inputs are scaled to mean 0 and
+    standard deviation 1 (NumPy's `std`) of each column.
 
     Parameters
     ----------
@@ -889,14 +890,15 @@ diagnose = Diagnose(
             w, p = train(x, y, x)
             assert ((p > 0.5) == y).mean() > 0.7
 
-        That finds one of the five. "It learns" is not enough: A learns too. Think of what must come out exactly, and
-        of what must not change the result.
+        That finds one of the five. Only `assert` or `raise AssertionError` counts, no returned value. "It learns" is
+        not enough: A learns too. Think of what must come out exactly, and of what must not change the result.
 
         Then the repair: write `train` so that it is right. (In which order you draw random numbers is up to you.)
     """,
     tests=[
-        Test(BY_HAND, batches_of_all, "what is in `gradient` when the second step begins?", run=whole_batches,
-             rtol=1e-7, atol=1e-9),
+        Test(BY_HAND, batches_of_all, "what is in `gradient` when the second step begins? And with "
+             "p_drop = 0 nothing is dropped; columns are divided by NumPy's std", run=whole_batches, rtol=1e-7,
+             atol=1e-9),
         Test(EASY, easy, "does each row keep its label when the rows are put in order?", run=share_right,
              judge=nine_in_ten),
         Test(ALIKE, with_new_rows, "dropout is for training; mean and std are those of x alone", run=judged_alike,
@@ -959,15 +961,16 @@ def warm_cosine(warmup, total, floor=0.0):
 
 
 def factors(f, at, *, warmup, total, floor):
-    """The factors at these steps, in this order, of one schedule."""
+    """The factors at these steps, in this order, of one schedule; named, so that a message says the step."""
     schedule = f(warmup, total, floor=floor) if floor else f(warmup, total)
-    return [float(schedule(step)) for step in at]
+    return {f"step {step}": float(schedule(step)) for step in at}
 
 
 def twice(f, at, *, warmup, total):
     """Two schedules made side by side, and each asked for a step twice."""
     a, b = f(warmup, total), f(warmup + 2, total + 3)
-    return [float(s(step)) for step in at for s in (a, b, a)]
+    asked = {"": a, " of a second schedule": b, ", asked again": a}
+    return {f"step {step}{which}": float(schedule(step)) for step in at for which, schedule in asked.items()}
 
 
 SPANS = ((7, 31), (2, 11), (13, 29), (1, 5))
@@ -1086,7 +1089,8 @@ extend = Extend(
 
             step < warmup            (step + 1) / (warmup + 1)
             step = warmup            exactly 1
-            from warmup to total     floor + (1 - floor) * (1 + cos(pi * done)) / 2, where done goes from 0 to 1
+            from warmup to total     floor + (1 - floor) * (1 + cos(pi * done)) / 2, where done goes from 0
+                                     (at warmup) straight to 1 (at total)
             step >= total            floor
 
         For warmup = 3 and total = 7 steps 0 to 8 give 0.25, 0.5, 0.75, 1, 0.854, 0.5, 0.146, 0, 0.
@@ -1097,15 +1101,15 @@ extend = Extend(
         Afterwards `tinymm run 3 --fast --with` your file trains with yours in the place of the library's cosine.
     """,
     tests=[
-        Test(RISE, at_steps(lambda w, t: list(range(w))), "step counts from 0, so this update has the number step + 1",
-             run=factors),
+        Test(RISE, at_steps(lambda w, t: list(range(w))), "step counts from 0, so this update has the number step + 1, "
+             "and that at warmup the number warmup + 1", run=factors),
         Test(JOIN, at_steps(lambda w, t: [w]), "done is 0 there", run=factors),
         Test(FALL, at_steps(lambda w, t: list(range(w, t))), "done = (step - warmup) / (total - warmup)", run=factors),
         Test(END, at_steps(lambda w, t: [t, t + 1, t + 3, 2 * t, 3 * t + 7]), "done stays at 1: a cosine would rise "
              "again", run=factors),
         Test(FLOOR, at_steps(lambda w, t: list(range(t + 3)), floor=True), "floor + (1 - floor) * (what it is without)",
              run=factors),
-        Test(PURE, in_any_order, "is anything kept from one call to the next?", run=twice),
+        Test(PURE, in_any_order, "if only this fails: is anything kept from one call to the next?", run=twice),
         Test(NO_RISE, at_steps(lambda w, t: [0, 1, t - 1, t], spans=((0, 7), (0, 13))), "nothing is divided by warmup",
              run=factors),
     ],
