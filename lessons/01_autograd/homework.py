@@ -84,9 +84,9 @@ undo = Implement(
         Test("both at once", shapes(((2, 3, 5, 7), (3, 1, 7)), ((5, 2, 3), (2, 1)), ((3, 5, 2), (1, 1))),
              "axes are counted from the right when shapes are broadcast"),
         Test("what was not broadcast stays as it is", shapes(((3, 5), (3, 5)), ((2, 1, 7), (2, 1, 7)), ((), ())),
-             "no axis is summed that has the same length on both sides"),
+             "no axis goes that has the same length on both sides, not even one of length 1"),
         Test("no element at all: zeros come out", shapes(((0, 3), (3,)), ((2, 0), (1, 0))),
-             "a sum over nothing is 0; does something of yours divide or index?"),
+             "a sum over nothing is 0. If the shape is wrong, see the tests above; else: do you divide, or index?"),
         Test("a shape that cannot be is refused with a ValueError",
              shapes(((2, 3), (2, 2)), ((3,), (2, 3)), ((2, 3), (3, 3))),
              "compare the lengths: each must be the same, or 1", run=refuses),
@@ -359,9 +359,11 @@ diagnose = Diagnose(
     text="""
         `broken_check_gradient` below sums the output and checks that one number. It lets false gradients pass.
 
-        First the test: find an op with a false gradient that it accepts, and write `test_check_gradient(check)`, which
-        calls `check(your_op, x, rng)` and raises an AssertionError if the check accepts it. Your test must pass for a
-        right check. It is tried on a right one, on the broken one, and on others that are fooled in the same way.
+        First the test: find an op with a false gradient that it accepts, and write
+        `test_check_gradient(check_gradient)`. The check to be tested is its argument: call it, as
+        `check_gradient(your_op, x, rng)`, and raise an AssertionError (`assert` does) if it accepts your op. What the
+        test returns is not looked at. It must pass for a right check. It is tried on a right one, on the broken one,
+        and on others that are fooled in the same way.
 
         Then the repair: write `check_gradient` so that it accepts right gradients and finds false ones.
     """,
@@ -457,7 +459,8 @@ extend = Extend(
         Test("the output where axis is None", along(None), "flatten, then add up", run=output_of),
         Gradient(ALONG, along(0, 1, 2, -2), "y_i holds x_j for all j <= i, so x_j gets g_i for all i >= j"),
         Gradient("the gradient where axis is None", along(None), "bring the gradient back to the shape of x"),
-        Test("float32 stays float32", along(1, dtype=np.float32), "does an array of another type come in between?",
+        Test("float32 stays float32", along(1, dtype=np.float32), "if the numbers differ, see the gradient "
+             "tests above; if the type does: does an array of another type come in between?",
              rtol=1e-4, atol=1e-5),
     ],
     hints=(

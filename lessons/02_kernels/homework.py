@@ -198,7 +198,7 @@ one_walk = Implement(
 
         First write `absorb(m, s, scores)` (the second stub below), one step of that walk, for all rows at once and for
         n scores of each row at a time (arrays: m and s of shape (rows,), scores of shape (rows, n)). It returns the
-        new m and s. For the row (1, 3, 2) of the lesson, one score at a time:
+        new m and s. For the row (1, 3, 2) of the lesson, one score at a time (each list stands for an array):
 
             m, s = absorb([-inf], [0], [[1]])      gives [1], [1]
             m, s = absorb(m, s, [[3]])             gives [3], [1.135]: the old 1 was rescaled by exp(1 - 3)
@@ -211,8 +211,8 @@ one_walk = Implement(
         whatever size you like, then compute exp(x - m) / s. `np.moveaxis(x, axis, -1)` and a reshape give you rows.
         A masked score gets the weight 0, and a row that is masked as a whole gets zeros. The result has x's dtype.
 
-        Afterwards `tinymm run 2 --fast --with` your file runs the lesson on your softmax. What it claims of the
-        speed of compiled code then fails, of course.
+        Afterwards `tinymm run 2 --fast --with` your file runs the lesson on your softmax. Where it then says "the
+        library's", it means yours, and its claim that this is faster than NumPy fails, of course.
     """,
     tests=[
         Test(PIECES, rising, "when the maximum rises from m to top, each old exp(score - m) must become "
@@ -223,7 +223,8 @@ one_walk = Implement(
              judge=as_the_library),
         Test(FAR, far_apart, "each row has a maximum of its own, and it is subtracted before exp",
              judge=as_the_library),
-        Test(MASKED, masked, "where s is 0, divide by 1", judge=as_the_library),
+        Test(MASKED, masked, "in a row that is masked as a whole m is -inf, so subtract 0 there; and where s is 0, "
+             "divide by 1", judge=as_the_library),
         Test(AXES, other_axes, "np.moveaxis there, and back again at the end", judge=as_the_library),
         Test(FLOAT32, tables((3, 5), dtype=np.float32), "np.zeros and np.full make float64 if not told a dtype",
              judge=as_the_library),
@@ -298,7 +299,7 @@ predict = Predict(
         A product c = a b of float32 arrays, a of shape ({m}, {k}) and b of shape ({k}, {n}). And the softmax of each
         row of a float32 array of shape ({m}, {n}), done at about {each} operations a number. Count as the lesson does:
         a multiplication is one operation and an addition another; each array that is read or written moves through
-        memory once, whole. Three digits are enough.
+        memory once, whole. Three digits are enough, and an expression, such as 4 * 7 / 3, will do.
 
         The machine: at most {peak} GFLOP/s (thousand million operations a second) and {bandwidth} GB/s (thousand
         million bytes a second).
@@ -306,13 +307,15 @@ predict = Predict(
     draw=draw_machine,
     questions=[
         Question("operations", "operations of the product ({m}, {k}) times ({k}, {n})",
-                 "{m} x {n} sums of {k} products each, and every product is a multiplication and an addition", 0.005),
+                 "m x n sums of k products each, for (m, k) times (k, n); and every product is a multiplication and an "
+                 "addition", 0.005),
         Question("bytes", "bytes that it reads and writes, float32",
                  "three arrays, four bytes a number: a and b are read, c is written", 0.005),
         Question("softmax", "operations a byte of the softmax, {each} operations a number, float32",
                  "each number is read once and written once, four bytes each time; how many there are cancels", 0.005),
         Question("waits", 'which waits for memory at {peak} GFLOP/s and {bandwidth} GB/s: "product", "softmax", "both" '
-                 'or "neither"', "operations a byte, against peak / bandwidth: below it a step waits for memory"),
+                 'or "neither"', "one of these four words; operations a byte, against peak / bandwidth: below it "
+                 "a step waits for memory"),
     ],
     measure=measure_intensity,
     hints=(
@@ -607,7 +610,8 @@ diagnose = Diagnose(
             f.called = False
 
         With a g that takes 4 seconds a call and returns the same, a fair benchmark says 0.25, the broken one 100. How
-        would you notice a different type of x, or different threads? Your f and g are told both.
+        would you notice a different type of x, or different threads? Your f and g are told both. And a hiccup, one call
+        that takes far longer? A benchmark may time as few as one call of each: the first one after the compilation.
 
         Then the repair: write `benchmark` so that it keeps all promises. (At least 5 calls of each are timed, and at
         most one of them has a hiccup.)
@@ -900,7 +904,8 @@ extend = Extend(
              judge=against_the_library),
         Test(SMALL, products((2, 3, 5, 64), (3, 5, 2, 1), (1, 7, 1, 11)), "range(0, m, block) has at least one entry",
              judge=against_the_library),
-        Test(TRANSPOSED, each_way, "a.T exchanges the strides and copies nothing; a reshape is no transpose",
+        Test(TRANSPOSED, each_way, "transpose the whole array before it is cut: the block (i, p) of a.T is no "
+             "transposed block (i, p) of a. a.T copies nothing; a reshape is no transpose",
              judge=against_the_library),
         Test(CLEAN, pairs((5, 7, 3, 2), (3, 5, 11, 2)), "np.empty holds what was there before; np.zeros does not",
              run=in_used_memory, judge=three_times),
