@@ -470,8 +470,8 @@ def guessed(d, log=np.log, bound=None, step=None):
 predict = Predict(
     title="Three numbers that are known before training",
     text="""
-        On paper or with a pocket calculator; nothing is run before your guess is stored. Write numbers, without
-        quotes; three digits are enough, and small ones may be written as 1.23e-4.
+        On paper or with a pocket calculator; nothing is run before your guess is stored. Write plain
+        numbers (no quotes, no expressions); three digits are enough, and small ones may be written as 1.23e-4.
     """,
     draw=lambda rng: {"classes": int(rng.integers(11, 98)), "depth": int(rng.integers(7, 31)),
                       "beta1": float(rng.choice([0.7, 0.8, 0.85, 0.9])),
