@@ -306,17 +306,20 @@ loss = Implement(
              run=loss_alone, judge=as_the_library),
         Test(D_H, distinct, "(s(u_o . h) - 1) u_o + sum over k of s(u_k . h) u_k, times g, all at the same h",
              run=gradient_for_h, judge=as_the_library),
-        Test(D_U, distinct, "row o gets (s(u_o . h) - 1) h, row k gets s(u_k . h) h, times g; other rows 0",
+        Test(D_U, distinct, "row o gets (s(u_o . h) - 1) h, row k gets s(u_k . h) h, times g; a row that two examples "
+             "share gets the sum (the next test says how); other rows 0",
              run=gradient_for_outputs, judge=as_the_library),
         Test(TWICE, repeating, "d[rows] += x keeps only the last x for a row that comes twice; np.add.at adds all",
              run=gradient_for_outputs, judge=as_the_library),
         Test(OWN, own, "noise != centre[:, None] says which draws count", run=loss_and_gradients,
              judge=as_the_library),
         Gradient("all gradients, against central differences of your own loss", to_check,
-                 "is the loss the one whose gradient you wrote?"),
+                 "if a test of a gradient above fails, mend that first; else: is the loss the one whose gradient you "
+                 "wrote?"),
         Test(LARGE, extreme, "-log s(x) = log(1 + exp(-x)) = np.logaddexp(0, -x)", run=loss_and_gradients,
              judge=as_the_library),
-        Test("float32 stays float32", single, "does an array of another type come in between?",
+        Test("float32 stays float32", single, "numbers far apart: mend the tests above first; else: does an array of "
+             "another type come in between?",
              run=loss_and_gradients, judge=as_the_library_in_single),
     ],
     hints=(
@@ -626,9 +629,11 @@ analogies = Diagnose(
 
         First the test. `test_share_right(share_right)` gets a function, calls it as share_right(inputs, outputs,
         words, questions) on small vectors that you make up, and asserts what must come out. Make vectors of which you
-        know the answer: say man, woman, king, queen with a direction for each kind, one for female, and a little of
-        their own in the last two. Your test must pass for a right function and fail for the broken one; it is tried on
-        functions that break each of the other rules, too. So look at every rule: what would come out if it were broken?
+        know the answer: say man, woman, king, queen with a direction for man and woman, one for king and queen, one for
+        female, and one more that queen alone has: without it the broken function would find queen, too. Your test must
+        pass for a right function and fail for the broken one; it is tried on functions that break each of the other
+        rules, too. So look at every rule, and at what the docstring says of each argument: what would come out if it
+        were broken? If that is what you assert, your test cannot tell; numbers drawn at random may be right by luck.
 
         Then the repair: write `share_right` by all of the rules.
     """,
@@ -642,8 +647,8 @@ analogies = Diagnose(
         "b - a + c lies near c and near b. With nothing barred, which words come first? And a long vector has large "
         "products with everything: when does that show?",
         "Four words in five dimensions: man (3 0 0 0 0), woman (3 0 1 1.5 0), king (0 3 0 0 0), queen (0 3 1 0 1.5). "
-        "Add a word with a very long vector, another table as `outputs`, a capital letter in `words`, and one question "
-        "with a word that is not there.",
+        "Add a word with a very long vector, another table as `outputs` (two rows exchanged, say), a capital "
+        "letter in `words`, and one question with a word that is not there.",
         "assert share_right(vectors, other, ['Man', 'woman', 'King', 'queen', 'much'], [('man', 'woman', 'king', "
         "'queen'), ('man', 'woman', 'emperor', 'empress')]) == 1.0, with much = (9 60 9 60 -60), whose cosine with "
         "woman - man + king is small and whose product is large. The repair: score[[a, b, c]] = -np.inf.",
@@ -809,12 +814,38 @@ def sweeps_with_the_clock(seed):
     return {"power_0": 1900.0 + noise[0], "power_075": 1 + noise[1], "power_1": 100 + noise[2]}
 
 
+def each_against_its_own(seed):
+    counts = 100_000 // np.arange(1, 998)
+    rng, found = np.random.default_rng(seed), {}
+    for name, power in (("power_0", 0.0), ("power_075", 0.75), ("power_1", 1.0)):
+        expected = counts**power / (counts**power).sum() * 1_000_000
+        drawn = np.bincount(rng.choice(997, 1_000_000, p=expected / expected.sum()), minlength=997)
+        found[name] = float(((drawn - expected) ** 2 / expected).sum() / 996)
+    return found
+
+
+def any_seed(rng):
+    return [Call(seed_of(rng))]
+
+
+def all_against_075(call, value):
+    counts, n = 100_000 // np.arange(1, 998), 1_000_000
+    q = counts**0.75 / (counts**0.75).sum()
+    for name, power in (("power_0", 0.0), ("power_075", 0.75), ("power_1", 1.0)):
+        p = counts**power / (counts**power).sum()
+        expected = float(((n * (p - q) ** 2 + p * (1 - p)) / q).sum() / (len(counts) - 1))  # of the mean draw
+        if not abs(value[name] - expected) < 0.05 * expected + 0.25:  # over five standard deviations
+            return f"{name} is {value[name]:.3g}; expected about {expected:.3g}"
+    return None
+
+
 def judge_the_sweep(numbers):
     return numbers["power_075"], {"within": (0.85, 1.15)}
 
 
 SHARES, ENDS = "the shares are those of count ** power", "the first and the last word are drawn"
 AGAIN = "the same rng, the same draws; another rng, others"
+CONTROLS = "sweep_powers: all three are judged against count ** 0.75"
 
 sampler = Experiment(
     "sweep_powers",
@@ -853,7 +884,8 @@ sampler = Experiment(
             judge("mine", "", [0.9, 1.1, 1.0], within=(0.85, 1.15)).verdict
     """,
     tests=[
-        Test(SHARES, several_powers, "take the power of each count, then add up", run=histogram,
+        Test(SHARES, several_powers, "take the power of each count, then add up; a point is a random number times the "
+             "length of the whole line", run=histogram,
              judge=follows_the_power, part="draw_noise"),
         Test("power 0 draws all words alike", evenly, "x ** 0 is 1: all pieces of the line are equally long",
              run=histogram, judge=follows_the_power, part="draw_noise"),
@@ -861,6 +893,8 @@ sampler = Experiment(
              run=histogram, judge=ends_are_drawn, part="draw_noise"),
         Test(AGAIN, few_words, "does anything random come from elsewhere?",
              run=twice, judge=repeatable, part="draw_noise"),
+        Test(CONTROLS, any_seed, "E_w comes from count ** 0.75 for all three; only N_w comes from the power drawn",
+             judge=all_against_075),
     ],
     hints=(
         "np.cumsum of the lengths gives the right edge of each word's piece. A uniform number times the total is a "
@@ -878,6 +912,7 @@ sampler = Experiment(
         Wrong("power 1, whatever is asked", SHARES, always_power_1, part="draw_noise"),
         Wrong("draws from a generator of its own", AGAIN, one_seed_always,
               part="draw_noise"),
+        Wrong("each power judged against itself", CONTROLS, each_against_its_own),
         Wrong("not repeatable", Experiment.AGAIN, sweeps_with_the_clock),
         Wrong("one seed", Experiment.FORM, {"seeds": [0], "numbers": {"power_0": [1900.0], "power_075": [1.0],
                                             "power_1": [100.0]}, "verdict": "holds"}),

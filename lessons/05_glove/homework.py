@@ -258,10 +258,10 @@ count = Implement(
         gigabyte, and a loop over its words minutes; a loop over the distances takes seconds (hint 3).
     """,
     tests=[
-        Test(ONE, one_sentence, "count 0 1 2 by hand; does each pair add to two cells?", run=counted,
-             judge=library_counts),
-        Test(ENDS, several_sentences, "sentence s ends before starts[s + 1]; sentences of no word occur", run=counted,
-             judge=library_counts),
+        Test(ONE, one_sentence, "count 0 1 2 by hand; does each pair add to two cells? On the diagonal, [i, i]: a word "
+             "that comes twice meets itself, and both cells are this one", run=counted, judge=library_counts),
+        Test(ENDS, several_sentences, "if the test above passes: sentence s ends before starts[s + 1]; sentences of no "
+             "word occur", run=counted, judge=library_counts),
         Test(UNKNOWN, with_unknown, "take -1 out, and move the starts along (or number each word's sentence first)",
              run=counted, judge=library_counts),
         Test(REPEATED, repeated_words, "X[rows, cols] += x keeps one x for a cell that comes twice; np.add.at adds "
@@ -270,8 +270,8 @@ count = Implement(
              run=counted, judge=library_counts),
         Test(FORM, any_text, "np.nonzero of a dense X gives rows and columns in the right order", run=form_of_cells,
              judge=library_form),
-        Test("GloVe can use the cells", any_text, "GloVe passes on threads, dtype and more: does **others take them?",
-             run=used_by_the_model, judge=library_cells),
+        Test("GloVe can use the cells", any_text, "another number: mend the tests above first, -1 too; an error: GloVe "
+             "passes on threads, dtype and more, does **others take them?", run=used_by_the_model, judge=library_cells),
     ],
     hints=(
         "Each pair of places in a sentence is looked at once, the later word and an earlier one; it adds to two cells.",
@@ -554,8 +554,8 @@ above_zero = Diagnose(
         First the test. `test_dense_loss(dense_loss)` gets a function, calls it as dense_loss(w, c, b_w, b_c, X) on
         small arrays, and asserts what must come out. It must pass for a right one and fail for the broken one. It is
         tried on six others that break some other part of the docstring of `dense_loss`, so go through it word by word.
-        One of them is right wherever the loss is 0: your test needs a number that is not 0, too. The lesson works one
-        out by hand; note that x_max is 10 here.
+        Two of them are right wherever the loss is 0: your test needs a number that is not 0, too, of a count above
+        x_max. The lesson works one out by hand; note that x_max is 10 here. Another is right where no count is 0.
 
         Then the repair: write `dense_loss`. It must not warn of log(0) either.
     """,
@@ -745,11 +745,31 @@ def compares_without_seed(seed):
     return {"svd": float(rng.random()), "glove": float(rng.random()), "random": float(rng.random())}
 
 
+def nearest_is_itself(seed):
+    rng = np.random.default_rng(seed)
+    found = {}
+    for name in ("svd", "glove", "random"):
+        vectors = rng.normal(size=(35, 5))
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        found[name] = float(((unit @ unit.T).argmax(axis=1) // 5 == np.arange(35) // 5).mean())
+    return found
+
+
+def any_seed(rng):
+    return [Call(int(rng.integers(1000)))]
+
+
+def near_chance(call, value):
+    share = float(value["random"])  # chance: 4 / 34 of 35 words, 0.12 on average; 0.5 is seven standard deviations away
+    return None if 0 <= share < 0.5 else f"random is {share:.3g}; expected about 0.12"
+
+
 def svd_minus_glove(numbers):
     return numbers["svd"] - numbers["glove"], {"above": 0.0}
 
 
 RIGHT, ZEROS = "a table without zeros", "a table with zeros"
+CONTROL = "compare_with_glove: random vectors find their group by chance alone"
 
 svd = Experiment(
     "compare_with_glove",
@@ -780,7 +800,8 @@ svd = Experiment(
         `compare_with_glove(seed)` makes such a text, and from it three tables of 35 vectors with five numbers each: by
         ppmi_vectors(cells.dense(), 5), by GloVe(d_model=5, epochs=25, seed=seed).fit(cells) and its .vectors, and at
         random. For each it returns the share of words whose nearest neighbour by cosine, the word itself left out, is
-        of the same group. This exercise may use the library (import inside of the function or at the top).
+        of the same group. By chance that is 4 of 34: what does your control say? This exercise may use the library
+        (import inside of the function or at the top).
 
         Which wins? Run it with three seeds or more, in your folder:
 
@@ -804,6 +825,8 @@ svd = Experiment(
              part="ppmi_vectors"),
         Test("independent words: all vectors are zero", independent_words, "P_ij = P_i Q_j has a PMI of log 1",
              run=products, judge=smooth_zero, part="ppmi_vectors"),
+        Test(CONTROL, any_seed, "the word nearest to a word is itself, unless it is left out: np.fill_diagonal(cosine, "
+             "-np.inf)", judge=near_chance),
     ],
     hints=(
         "Three steps: shares, logarithm of a ratio, SVD. Where can something become infinite, and which cells are to "
@@ -823,6 +846,7 @@ svd = Experiment(
               part="ppmi_vectors"),
         Wrong("divides 0 by 0", "a word that was never met: a vector of zeros, no warning", divides_by_nothing,
               part="ppmi_vectors"),
+        Wrong("each word its own nearest neighbour", CONTROL, nearest_is_itself),
         Wrong("not repeatable", Experiment.AGAIN, compares_without_seed),
         Wrong("no control", Experiment.FORM, {"seeds": [0, 1, 2], "numbers": {"svd": [0.9, 0.9, 0.8],
                                               "glove": [0.5, 0.6, 0.5]}, "verdict": "holds"}),
