@@ -580,7 +580,7 @@ class Predict(Exercise):
                 look = "write down a guess; a wrong one costs nothing"
                 return all_wrong(f"no guess yet for {', '.join(missing)}", look)
             if len(str(given.get("because", "")).split()) < 3:
-                return all_wrong("no reason yet", 'write one line into "because", then check')
+                return all_wrong("no reason yet", 'write one line of at least three words into "because", then check')
             changes = {"guess": {k: as_literal(v) for k, v in guess.items()}, "because": str(given["because"])}
             if record.get("store"):
                 record["store"](changes)  # kept before anything runs
@@ -589,7 +589,8 @@ class Predict(Exercise):
         for q, name in zip(self.questions, names):
             right = agrees(guess[q.key], measured[q.key], q)
             found = f"you said {in_words(guess[q.key])}; measured {in_words(measured[q.key])}"
-            lines.append(Line(name, right, found, "" if right else q.look))
+            look = q.look.format(**draw) if draw else q.look
+            lines.append(Line(name, right, found, "" if right else look))
         why = str(given.get("why", ""))
         if not all(line.passed for line in lines):
             if len(why.split()) >= 3:
