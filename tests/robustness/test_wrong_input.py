@@ -10,9 +10,6 @@ import pytest
 
 from tinymm.learn import lessons
 
-WORDS = "04_word2vec" in lessons.present()
-needs_words = pytest.mark.skipif(not WORDS, reason="lesson 04 is not here yet")
-
 
 def fails(*arguments, said, cwd=None, env=None, timeout=120):
     """Run the command; assert that it fails on one line that says `said`. Returns that line."""
@@ -65,7 +62,6 @@ BAD_TEXTS = {
 }
 
 
-@needs_words
 @pytest.mark.parametrize("kind", BAD_TEXTS)
 def test_text_that_is_none(kind, tmp_path):
     content, said = BAD_TEXTS[kind]
@@ -74,7 +70,6 @@ def test_text_that_is_none(kind, tmp_path):
     fails("data", tmp_path / "text.txt", said=("text.txt", said))
 
 
-@needs_words
 def test_a_folder_for_a_text(tmp_path):
     (tmp_path / "folder").mkdir()
     fails("run", "4", "--fast", "--data", tmp_path / "folder", "--figures", tmp_path, said="folder")
@@ -91,7 +86,6 @@ def write_mnist(folder, pictures, labels):
         (folder / f"{split}-labels-idx1-ubyte").write_bytes(labels)
 
 
-@pytest.mark.skipif("03_training" not in lessons.present(), reason="lesson 03 is not here yet")
 @pytest.mark.parametrize("kind, said", [
     ("no files", "holds no train-images"), ("damaged", "header"), ("NaN", "hold NaN"), ("labels missing", "do not fit"),
 ])  # fmt: skip

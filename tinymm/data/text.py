@@ -34,6 +34,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tinymm.kernels import _cache
+
 BLOCK = 1 << 22  # bytes read at a time
 END = "\0"  # stands for the end of a sentence among the words; refused inside a text
 MAX_SENTENCE = 1000  # kept words, as in the reference word2vec program
@@ -558,20 +560,11 @@ def _paragraphs(passage):
 
 def _cache_file(sources):
     """Where the collected lines are kept; its name is a hash of what they were collected from."""
-    from tinymm.kernels.compiled import _jit
-
     digest = hashlib.sha256(Path(__file__).read_bytes())
     for path in sources:
         digest.update(f"{path}:{path.stat().st_size}\n".encode())
-    for base in _jit._cache_bases():
-        try:
-            base.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.TemporaryFile(dir=base):
-                pass
-        except OSError:
-            continue
-        return base / f"documentation-{digest.hexdigest()[:16]}.txt"
-    return None
+    base = next(filter(_cache.writeable, _cache.bases()), None)
+    return base and base / f"documentation-{digest.hexdigest()[:16]}.txt"
 
 
 def _write_cache(path, lines):

@@ -24,13 +24,14 @@ import os
 import shutil
 import stat
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 
 import numba
 from numba import config
+
+from tinymm.kernels import _cache
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 COMPILED = []  # every dispatcher made here, so that a test can count the signatures that were compiled
@@ -139,15 +140,9 @@ def cache_folder():
     """The folder of this version's compiled code, or None where nothing is writeable."""
     if config.DISABLE_JIT:
         return None
-    for base in _cache_bases():
+    for base in _cache.bases():
         folder = base / f"kernels-{source_hash()}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError:
-            continue
-        if _is_ours(folder):
+        if _cache.writeable(folder) and _is_ours(folder):
             _remove_unused(folder)
             return folder
     return None
@@ -170,20 +165,6 @@ def source_hash():
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _cache_bases():
-    if "TINYMM_CACHE" in os.environ:
-        yield Path(os.environ["TINYMM_CACHE"])
-        return
-    if sys.platform == "win32":
-        yield Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "tinymm"
-    elif sys.platform == "darwin":
-        yield Path.home() / "Library" / "Caches" / "tinymm"
-    else:
-        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinymm"
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    yield Path(tempfile.gettempdir()) / f"tinymm-{user}"
 
 
 def _is_ours(folder):
